@@ -1,0 +1,61 @@
+# Everything here needs nothing but Python 3.11 and make: the environment is made on first use and made new when its pins change.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := requirements/dev.txt
+# The environment is right when these files are there: their names say which pins and which project file made it.
+MADE := $(VENV)/.made-$(shell cat $(PINS) requirements/uv.txt | cksum | cut -d' ' -f1)
+INSTALLED := $(VENV)/.installed-$(shell cksum < pyproject.toml | cut -d' ' -f1)
+SETS := operator gateway runtime runtime-gpu convert convert-sklearn local
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-gpu lint types contracts crds bench pins clean
+
+help: ## List these commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(INSTALLED) ## Make the Python environment in .venv
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Forebay needs Python 3.11 or newer; found $$($(PYTHON) --version 2>&1). Say which: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "This Python has no ensurepip. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Making the environment in $(VENV) (about 1.2 GB, a minute or two; only when the pins change)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(PINS)
+	@touch $@
+
+$(INSTALLED): $(MADE)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@rm -f $(VENV)/.installed-* && touch $@
+
+test: venv ## Run every test
+	@$(BIN)/pytest $(ARGS)
+
+test-gpu: venv ## Run the tests that need an NVIDIA GPU (says so where there is none)
+	@$(BIN)/pytest -m gpu -rs $(ARGS)
+
+lint: venv ## Check format and lint rules
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: venv ## Check types (mypy and pyright, both strict)
+	@$(BIN)/mypy && $(BIN)/pyright
+
+contracts: venv ## Check who may import whom
+	@$(BIN)/lint-imports --no-cache
+
+pins: ## Compile the pinned requirement files anew (needs uv)
+	$(BIN)/uv pip compile -q pyproject.toml --extra local --group test --group lint --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command "make pins" -o $(PINS)
+	for set in $(SETS); do \
+	  $(BIN)/uv pip compile -q pyproject.toml --extra $$set --constraint $(PINS) --universal --python-version 3.11 --no-annotate \
+	    --generate-hashes --no-emit-index-url --custom-compile-command "make pins" -o requirements/$$set.txt || exit 1; \
+	done
+	echo uv==$$($(BIN)/uv --version | cut -d' ' -f2) | $(BIN)/uv pip compile -q - --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command "make pins" -o requirements/uv.txt
+
+clean: ## Remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

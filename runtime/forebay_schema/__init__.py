@@ -1,0 +1,5 @@
+"""The contracts between Forebay's processes: what crosses a process boundary is defined here and nowhere else.
+
+Pure data: pydantic models and constants, no I/O. Every JSON document carries `"schema": "forebay.dev/<name>/v1"`; readers
+ignore fields they do not know and refuse a major version they do not know.
+"""
