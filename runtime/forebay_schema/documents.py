@@ -1,6 +1,5 @@
 """JSON documents that say which contract, and which version of it, they follow."""
 
-import hashlib
 import json
 import re
 from typing import Any, ClassVar, Self
@@ -65,13 +64,3 @@ class Document(Part):
 
     def to_json(self, indent: int | None = None) -> str:
         return self.model_dump_json(indent=indent)
-
-
-def canonical_json(value: object) -> bytes:
-    """The one JSON form of plain data that digests are taken of: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def digest_of(value: object) -> str:
-    """The hexadecimal sha256 of plain data in its canonical form."""
-    return hashlib.sha256(canonical_json(value)).hexdigest()

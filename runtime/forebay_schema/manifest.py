@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from forebay_schema.documents import Document, Part, digest_of
+from forebay_schema.digests import digest_of
+from forebay_schema.documents import Document, Part
 from forebay_schema.tensors import TensorSpec
 
 SandboxLevel = Literal["full", "no-filesystem", "none"]

@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from forebay_schema.addresses import ModelAddress
-from forebay_schema.documents import Document, Part, digest_of
+from forebay_schema.digests import digest_of
+from forebay_schema.documents import Document, Part
 
 RouteState = Literal["routed", "held", "stopped"]
 

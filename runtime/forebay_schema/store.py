@@ -6,7 +6,8 @@
 
 from typing import ClassVar
 
-from forebay_schema.documents import Document, digest_of
+from forebay_schema.digests import digest_of
+from forebay_schema.documents import Document
 
 
 def artifacts_uri(store: str, namespace: str) -> str:
