@@ -1,0 +1,23 @@
+import os
+import socket
+
+from forebay_operator.worlds.local.process_table import owner_of_port
+
+
+def test_a_port_in_use_is_named_with_its_owner() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        owner = owner_of_port(listener.getsockname()[1])
+
+    assert owner is not None
+    assert owner.pid == os.getpid()
+    assert "pytest" in str(owner)
+
+
+def test_a_free_port_has_no_owner() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+
+        assert owner_of_port(bound.getsockname()[1]) is None

@@ -1,0 +1,19 @@
+"""Waiting for what other processes do: a condition with a deadline, never a fixed time."""
+
+import time
+from collections.abc import Callable
+
+from forebay_operator.worlds.local.process_table import start_time
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+    """Return as soon as the condition holds; fail with `what` when it does not come true in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s in vain: {what}"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    return start_time(pid) is not None
