@@ -10,16 +10,10 @@ from forebay_schema.manifest import Verification
 def order_of(action: StartConversion, store: str, *, trust_source: bool) -> documents.ConversionOrder:
     """What the converter is told."""
     source, demand = action.source, action.verification
+    inputs = [{"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape} for tensor in source.inputs]
     options = documents.ConversionOptions(
         source=documents.ConversionSource.model_validate(
-            {
-                "uri": source.uri,
-                "sha256": source.sha256,
-                "format": source.format,
-                "inputs": [
-                    {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape} for tensor in source.inputs
-                ],
-            }
+            {"uri": source.uri, "sha256": source.sha256, "format": source.format, "inputs": inputs}
         ),
         verification=documents.VerificationDemand(
             samples_uri=demand.samples_uri,

@@ -43,10 +43,9 @@ class DemandSeen:
 
     def newly_held(self, earlier: "DemandSeen") -> bool:
         """Whether a model has held requests now that had none then."""
-        return any(
-            (demand.held and not (before := earlier.demand.get(address))) or (before and not before.held and demand.held)
-            for address, demand in self.demand.items()
-        )
+        held = {address for address, demand in self.demand.items() if demand.held}
+        held_before = {address for address, demand in earlier.demand.items() if demand.held}
+        return not held <= held_before
 
     def _totals(self) -> dict[ModelAddress, int]:
         return {
