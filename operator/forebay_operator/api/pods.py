@@ -1,0 +1,93 @@
+"""What a ModelDeployment may say of the server pods of an exclusive model."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from forebay_operator.api.fields import Keyed, LabelValue, ResourceQuantity, matching
+from forebay_operator.api.objects import ApiModel
+from forebay_operator.api.rules import Rule
+
+_INT32: Final = 2**31 - 1
+
+
+class Toleration(ApiModel):
+    """A taint of nodes that the pods bear, as in a pod."""
+
+    key: Annotated[str, Field(max_length=316)] | None = None
+    """The taint's key; any, if not set."""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    """Whether the taint's value must equal `value` or may be any."""
+    value: Annotated[str, Field(max_length=63)] | None = None
+    """The taint's value."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """The taint's effect; any, if not set."""
+    toleration_seconds: Annotated[int, Field(ge=0, le=_INT32)] | None = None
+    """How long a NoExecute taint is borne; for ever, if not set."""
+
+    rules = (
+        Rule["Toleration"](
+            "self.operator != 'Exists' || !has(self.value)",
+            "operator Exists goes with any value: remove value, or set operator to Equal",
+            lambda toleration: toleration.operator != "Exists" or toleration.value is None,
+            "value",
+        ),
+        Rule["Toleration"](
+            "self.operator != 'Equal' || has(self.key)",
+            "operator Equal needs a key: set key, or set operator to Exists",
+            lambda toleration: toleration.operator != "Equal" or toleration.key is not None,
+            "operator",
+        ),
+        Rule["Toleration"](
+            "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+            "tolerationSeconds is for effect NoExecute: set effect to NoExecute, or remove tolerationSeconds",
+            lambda toleration: toleration.toleration_seconds is None or toleration.effect == "NoExecute",
+            "tolerationSeconds",
+        ),
+    )
+
+
+class EnvironmentVariable(ApiModel):
+    """A variable in the environment of the server."""
+
+    name: Annotated[
+        str,
+        Field(max_length=128),
+        matching("[A-Za-z_][A-Za-z0-9_]*", "write letters, digits and _ only, and no digit first"),
+        Rule[str](
+            "!self.startsWith('FOREBAY_')",
+            "names that begin with FOREBAY_ are Forebay's own: choose another",
+            lambda name: not name.startswith("FOREBAY_"),
+        ),
+    ]
+    """Name of the variable; not one that begins with FOREBAY_."""
+    value: Annotated[str, Field(max_length=4096)] = ""
+    """Its value."""
+
+
+_Quantities = Annotated[dict[str, ResourceQuantity], Field(max_length=16)]
+_Labels = Annotated[dict[str, LabelValue], Field(max_length=16)]
+
+
+class Resources(ApiModel):
+    """Resources of the server's container."""
+
+    requests: _Quantities | None = None
+    """What is reserved, for example `cpu: 2`."""
+    limits: _Quantities | None = None
+    """What it may use at most, for example `memory: 8Gi`."""
+
+
+class PodTemplate(ApiModel):
+    """What is different about the server pods of an exclusive model."""
+
+    node_selector: _Labels | None = None
+    """Labels that a node must have."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] | None = None
+    """Taints of nodes that the pods bear."""
+    resources: Resources | None = None
+    """Resources of the server's container, in place of those of its pool."""
+    env: Annotated[tuple[EnvironmentVariable, ...], Field(max_length=64), Keyed("name")] | None = None
+    """Further variables in the server's environment."""
+    labels: _Labels | None = None
+    """Further labels of the pods."""
