@@ -91,6 +91,7 @@ class ProcessHost:
     def __init__(self, folder: StateFolder) -> None:
         self._folder = folder
         self._mark = folder.mark()
+        self._groups: set[Group] = set()
         self._reaper: subprocess.Popen[bytes] | None = None
 
     def open(self) -> None:
@@ -128,10 +129,11 @@ class ProcessHost:
         return Process(command, child)
 
     def record(self, pid: int) -> None:
-        """Write a process group down, for the reaper and for the next start."""
+        """Write a process group down, once, for the reaper and for the next start."""
         started = process_table.start_time(pid)
-        if started is None:
+        if started is None or Group(pid, started) in self._groups:
             return
+        self._groups.add(Group(pid, started))
         line = f"{Group(pid, started)}\n"
         with self._folder.groups.open("a", encoding="utf-8") as file:
             file.write(line)

@@ -1,0 +1,149 @@
+"""The gateway: one process, replaced when it ends; told its routes by a file, heard through its stream of demand."""
+
+import asyncio
+import contextlib
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from forebay_operator.domain.routes import Route
+from forebay_operator.domain.snapshot import GatewayDemand
+from forebay_operator.worlds.local.demand import DemandSeen
+from forebay_operator.worlds.local.ports import HOST
+from forebay_operator.worlds.local.processes import Command, Process
+from forebay_operator.worlds.local.route_documents import route_table
+from forebay_operator.worlds.local.state import read_json, replace_text
+from forebay_operator.worlds.local.surroundings import Surroundings
+from forebay_schema.addresses import ModelAddress
+from forebay_schema.demand import DemandLine
+from forebay_schema.documents import DocumentError
+
+SILENCE_S: Final = 5.0
+"""After this long without a line, demand is unknown."""
+_TABLES_KEPT: Final = 64
+_FIRST_BACKOFF_S: Final = 0.1
+_MOST_BACKOFF_S: Final = 5.0
+_STEADY_S: Final = 30.0
+_STOP_GRACE_S: Final = 5.0
+
+
+class Gateway:
+    """Keeps a gateway running."""
+
+    def __init__(self, around: Surroundings, http_port: int, grpc_port: int, hold_seconds: float) -> None:
+        self.http_port = http_port
+        self.grpc_port = grpc_port
+        self.routes: tuple[Route, ...] = ()
+        self.ready = asyncio.Event()
+        self._around = around
+        self._hold_seconds = hold_seconds
+        self._written: OrderedDict[str, tuple[Route, ...]] = OrderedDict()
+        self._seen = DemandSeen()
+        self._heard_at: float | None = None
+        self._process: Process | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.set_routes(())
+
+    def open(self) -> None:
+        """Start it with the routes that are set by now."""
+        self._tasks = [asyncio.ensure_future(self._supervise()), asyncio.ensure_future(self._listen())]
+
+    def set_routes(self, routes: tuple[Route, ...]) -> None:
+        """Write the route table."""
+        table = route_table(routes, self._hold_seconds)
+        self.routes = routes
+        self._written[table.digest()] = routes
+        if len(self._written) > _TABLES_KEPT:
+            self._written.popitem(last=False)
+        replace_text(self._file("routes.json"), table.to_json())
+
+    def demand(self) -> Mapping[ModelAddress, GatewayDemand] | None:
+        """What clients want; None: the gateway has been silent."""
+        if self._heard_at is None or self._around.clock.now() - self._heard_at > SILENCE_S:
+            return None
+        return self._seen.demand
+
+    def acknowledged(self) -> tuple[Route, ...] | None:
+        """The newest routes that Envoy has. They stay in force while the gateway is away."""
+        return self._written.get(self._seen.routes)
+
+    async def close(self) -> None:
+        """End the gateway and its Envoy."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._process:
+            await self._process.stop(_STOP_GRACE_S)
+
+    async def _supervise(self) -> None:
+        backoff = _FIRST_BACKOFF_S
+        while True:
+            started = self._around.clock.now()
+            self._process = self._around.host.start(self._command())
+            await self._wait_until_ready(self._process)
+            await asyncio.wait([self._process.ended])
+            steady = self._around.clock.now() - started > _STEADY_S
+            backoff = _FIRST_BACKOFF_S if steady else min(_MOST_BACKOFF_S, 2 * backoff)
+            self._around.tell("gateway", f"{self._process.how_it_ended()}; another one takes its place")
+            await asyncio.sleep(backoff)
+
+    async def _wait_until_ready(self, process: Process) -> None:
+        while process.running and not self._file("gateway-ready.json").exists():
+            await asyncio.wait([process.ended], timeout=0.05)
+        if process.running:
+            self.ready.set()
+
+    async def _listen(self) -> None:
+        """Read the stream of demand, again and again."""
+        connector = aiohttp.UnixConnector(str(self._file("gateway.sock")))
+        async with aiohttp.ClientSession(connector=connector) as session:
+            while True:
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+                    await self._read_stream(session)
+                await asyncio.sleep(_FIRST_BACKOFF_S)
+
+    async def _read_stream(self, session: aiohttp.ClientSession) -> None:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=2, sock_read=SILENCE_S)
+        async with session.get("http://gateway/demand", timeout=timeout) as answer:
+            answer.raise_for_status()
+            async for line in answer.content:
+                self._hear(line)
+
+    def _hear(self, line: bytes) -> None:
+        try:
+            seen = self._seen.after(DemandLine.from_json(line))
+        except DocumentError:
+            return
+        urgent = seen.newly_held(self._seen) or seen.routes != self._seen.routes
+        self._seen, self._heard_at = seen, self._around.clock.now()
+        self._record_envoy()
+        if urgent:
+            self._around.changed()
+
+    def _record_envoy(self) -> None:
+        """Envoy outlives the gateway process: the reaper has to know it as well."""
+        if said := read_json(self._file("envoy") / "envoy-process.json"):
+            self._around.host.record(int(said["pid"]))
+
+    def _command(self) -> Command:
+        self._file("gateway-ready.json").unlink(missing_ok=True)
+        self._file("gateway.sock").unlink(missing_ok=True)
+        return Command(
+            name="gateway",
+            arguments=[
+                *(sys.executable, "-m", "forebay_gateway"),
+                *("--routes", str(self._file("routes.json")), "--run-dir", str(self._file("envoy"))),
+                *("--http-address", HOST, "--http-port", str(self.http_port), "--grpc-port", str(self.grpc_port)),
+                *("--control-socket", str(self._file("gateway.sock"))),
+                *("--ready-file", str(self._file("gateway-ready.json"))),
+            ],
+            log=self._around.folder.logs / "gateway.log",
+            environment={},
+        )
+
+    def _file(self, name: str) -> Path:
+        return self._around.run / name
