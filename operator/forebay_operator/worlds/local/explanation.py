@@ -22,12 +22,10 @@ class Chapter:
 
 def explain(deployment: Deployment, snapshot: Snapshot) -> tuple[Chapter, ...]:
     """The causal chain of one ModelDeployment, from the wish to what still stands in its way."""
+    seen = (*_conversion_seen(deployment, snapshot), *_servers_seen(deployment, snapshot), *_demand(deployment, snapshot))
     return (
         Chapter("Asked", tuple(_asked(deployment.spec))),
-        Chapter(
-            "Seen",
-            (*_conversion_seen(deployment, snapshot), *_servers_seen(deployment, snapshot), *_demand(deployment, snapshot)),
-        ),
+        Chapter("Seen", seen),
         Chapter("Decided", (*_decided(deployment.status), *_routes(deployment, snapshot))),
         Chapter("Missing", tuple(_missing(deployment))),
     )
@@ -99,9 +97,8 @@ def _holding(server: Server, holding: Holding) -> str:
     memory = f", {bytes_text(holding.footprint_bytes)}" if holding.footprint_bytes is not None else ""
     load = f", {holding.waiting} waiting, {holding.executing} in execution" if holding.waiting is not None else ""
     reason = f": {holding.reason}" if holding.reason else ""
-    return (
-        f"{server.name} ({server.phase.value}) holds revision {holding.version}: {holding.phase.value}{memory}{load}{reason}"
-    )
+    where = f"{server.name} ({server.phase.value}) holds revision {holding.version}"
+    return f"{where}: {holding.phase.value}{memory}{load}{reason}"
 
 
 def _demand(deployment: Deployment, snapshot: Snapshot) -> list[str]:
@@ -135,10 +132,7 @@ def _route(route: Route) -> str:
         return "requests are held at the gateway until a replica is ready"
     if route.state is RouteState.STOPPED:
         return f"requests are refused: {route.reason}"
-    shares = [
-        f"{share.weight} % to revision {share.version} on {counted(len(share.endpoints), 'server')}"
-        for share in route.versions
-    ]
+    shares = [f"{to.weight} % to revision {to.version} on {counted(len(to.endpoints), 'server')}" for to in route.versions]
     return f"requests go {', '.join(shares)}"
 
 
