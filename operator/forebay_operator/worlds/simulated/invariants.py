@@ -1,0 +1,271 @@
+"""The invariants of the control step, checked after each step of a simulated world. Each yields sentences on what broke.
+
+The numbers are those of the design: 1 memory is never over-committed, 2 the last ready replica stays, 3 routes are whole,
+6 one writer and no contradiction, 7 lost memory changes nothing, 8 replicas stay within their bounds. Invariants 4 and 5 say
+where a world ends: `convergence` checks them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from forebay_operator.domain.actions import Action, CollectArtifact, LoadReplica, ResizePool, SetRoutes, UnloadReplica
+from forebay_operator.domain.deployment import Deployment
+from forebay_operator.domain.routes import Route, RouteState, WeightedVersion
+from forebay_operator.domain.snapshot import Holding, HoldingPhase, Server, ServerPhase
+from forebay_operator.worlds.simulated.moment import Moment
+
+Rule = Callable[[Moment], Iterator[str]]
+ALL_WEIGHT = 100
+IDLE_SLACK_S = 2.0
+"""The step sees arrivals a little later than they happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    seconds: float
+    rule: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s, {self.rule}: {self.sentence}"
+
+
+def check(moment: Moment) -> list[Violation]:
+    """What one step broke; empty if nothing."""
+    return [Violation(moment.seconds, name, sentence) for name, rule in RULES.items() for sentence in rule(moment)]
+
+
+def memory_is_not_overcommitted(moment: Moment) -> Iterator[str]:
+    for name in sorted({order.server for order in moment.loads}):
+        server = moment.servers.get(name)
+        if server is None:
+            yield f"a replica is ordered onto {name}, which does not exist"
+        elif moment.used_bytes(server) > server.pool.device.memory_bytes:
+            what = ", ".join(f"{order.address} version {order.version}" for order in moment.loads if order.server == name)
+            used, size = moment.used_bytes(server), server.pool.device.memory_bytes
+            yield f"{name} has {size} bytes, and {used} are taken when it loads {what} beside what it holds"
+
+
+def servers_stay_within_capacity(moment: Moment) -> Iterator[str]:
+    for capacity in moment.snapshot.capacity:
+        wanted = moment.wanted_servers(capacity.device)
+        resized = any(resize.pool.device == capacity.device for resize in moment.resizes)
+        if resized and capacity.servers is not None and wanted > capacity.servers:
+            yield f"{wanted} servers of {capacity.device.name} are wanted in all, and there can be {capacity.servers}"
+
+
+def the_last_ready_replica_stays(moment: Moment) -> Iterator[str]:
+    for deployment in moment.snapshot.deployments:
+        ready = moment.ready_replicas(deployment)
+        if ready and all(moment.ends(server, holding) for server, holding in ready):
+            refusal = _no_excuse(moment, deployment, ready)
+            if refusal:
+                versions = sorted({holding.version for _, holding in ready})
+                yield f"{deployment.address}: its last ready replicas (of version {versions}) are unloaded: {refusal}"
+
+
+def _no_excuse(moment: Moment, deployment: Deployment, ready: list[tuple[Server, Holding]]) -> str:
+    """Why a model may not be left without a ready replica; empty if it may."""
+    spec = deployment.spec
+    if deployment.deleting or spec.stopped or spec.max_replicas == 0:
+        return ""
+    idle_s = moment.snapshot.now - moment.last_arrival.get(deployment.address, 0.0)
+    if spec.autoscaling is not None and spec.autoscaling.min_replicas == 0:
+        if idle_s + IDLE_SLACK_S >= spec.autoscaling.idle_timeout_s:
+            return ""
+        otherwise = f"its newest request came {idle_s:.1f} s ago, idleTimeout is {spec.autoscaling.idle_timeout_s} s"
+    else:
+        otherwise = f"at least {spec.min_replicas} are to serve"
+    return _no_swap(moment, deployment, ready, otherwise)
+
+
+def _no_swap(moment: Moment, deployment: Deployment, ready: list[tuple[Server, Holding]], otherwise: str) -> str:
+    """Swapping is for a newer revision that is converted, and for which there is no room beside the old one."""
+    records = sorted(moment.records_of(deployment), key=lambda record: record.number)
+    newest = records[-1] if records else None
+    if newest is None or newest.artifact is None or any(holding.version >= newest.number for _, holding in ready):
+        return f"{otherwise}, and no newer revision takes their place"
+    needed = moment.footprint(deployment.address, newest.artifact.digest)
+    room = moment.place_for(deployment, needed)
+    return f"{otherwise}, and revision {newest.number} ({needed} bytes) has room beside: {room}" if room else ""
+
+
+def unloaded_only_when_no_request_can_come(moment: Moment) -> Iterator[str]:
+    for order in moment.unloads:
+        server = moment.servers.get(order.server)
+        phases = [
+            holding.phase
+            for holding in (server.holdings if server else ())
+            if (holding.model, holding.version) == (order.address.name, order.version)
+        ]
+        if server is None or HoldingPhase.READY not in phases:
+            continue
+        what = f"{order.address}: version {order.version} is unloaded from {order.server}"
+        if moment.snapshot.routes_acknowledged is None:
+            yield f"{what}, and it is unknown what gateways route by"
+        elif _names(moment.snapshot.routes_acknowledged, order, server) or _names(moment.routes, order, server):
+            yield f"{what}, and requests are still routed there"
+
+
+def _names(routes: tuple[Route, ...], order: UnloadReplica, server: Server) -> bool:
+    return any(
+        route.address == order.address and version.version == order.version and server.endpoint in version.endpoints
+        for route in routes
+        for version in route.versions
+    )
+
+
+def routes_are_whole(moment: Moment) -> Iterator[str]:
+    routes = {route.address: route for route in moment.routes}
+    if len(routes) != len(moment.routes):
+        yield "a model has two routes"
+    for deployment in moment.snapshot.deployments:
+        route = routes.get(deployment.address)
+        if deployment.deleting:
+            continue
+        if route is None:
+            yield f"{deployment.address}: it has no route, so requests are answered as if there were no such model"
+        elif (route.state is RouteState.STOPPED) != deployment.spec.stopped:
+            yield f"{deployment.address}: stopped is {deployment.spec.stopped}, and its route is {route.state.value}"
+        else:
+            yield from _route_flaws(moment, deployment, route)
+
+
+def _route_flaws(moment: Moment, deployment: Deployment, route: Route) -> Iterator[str]:
+    weights = [version.weight for version in route.versions]
+    if route.state is RouteState.ROUTED and sum(weights) != ALL_WEIGHT:
+        yield f"{deployment.address}: its weights are {weights}, which add up to {sum(weights)}"
+    if route.state is not RouteState.ROUTED and route.versions:
+        yield f"{deployment.address}: its route is {route.state.value} and names versions"
+    for version in route.versions:
+        if not version.endpoints:
+            yield f"{deployment.address}: version {version.version} has weight {version.weight} and no endpoint"
+        yield from _endpoint_flaws(moment, deployment, version)
+
+
+def _endpoint_flaws(moment: Moment, deployment: Deployment, version: WeightedVersion) -> Iterator[str]:
+    ready = {
+        server.endpoint
+        for server, holding in moment.ready_replicas(deployment)
+        if holding.version == version.version and not moment.ends(server, holding)
+    }
+    for endpoint in version.endpoints:
+        if endpoint not in ready:
+            yield f"{deployment.address}: version {version.version} is routed to port {endpoint.http}, where it is not ready"
+
+
+def one_order_for_one_thing(moment: Moment) -> Iterator[str]:
+    counts = Counter(_thing(action) for action in moment.actions)
+    for thing, count in counts.items():
+        if count > 1:
+            yield f"{count} orders in one step for {thing}"
+    for status in moment.statuses:
+        deployment = moment.deployments.get(status.address)
+        if deployment is None or deployment.uid != status.uid:
+            yield f"{status.address}: a status is written for a ModelDeployment that is not there"
+        elif deployment.status == status.status:
+            yield f"{status.address}: a status is written that is what it was"
+
+
+def _thing(action: Action) -> tuple[object, ...]:
+    """What must be ordered once a step at most: a load and an unload of the same version contradict each other."""
+    match action:
+        case LoadReplica() | UnloadReplica():
+            return ("replica", action.server, str(action.address), action.version)
+        case ResizePool():
+            return ("pool", action.pool)
+        case SetRoutes():
+            return ("routes",)
+        case CollectArtifact():
+            return ("artifact", action.namespace, action.digest)
+        case _:
+            return (type(action).__name__, getattr(action, "id", None) or getattr(action, "uid", None))
+
+
+def collected_only_when_nobody_needs_it(moment: Moment) -> Iterator[str]:
+    needed = {
+        (deployment.address.namespace, record.artifact.digest)
+        for deployment in moment.snapshot.deployments
+        for record in moment.records_of(deployment)
+        if record.artifact is not None and not deployment.deleting
+    }
+    for order in moment.ordered(CollectArtifact):
+        if (order.namespace, order.digest) in needed:
+            yield f"artifact {order.digest[:12]} of {order.namespace} is deleted, and a status names it"
+
+
+def lost_memory_changes_nothing(moment: Moment) -> Iterator[str]:
+    if moment.actions_with_memory is None:
+        return
+    kept = [_effect(action) for action in moment.actions_with_memory]
+    for order in moment.unloads:
+        server = moment.servers.get(order.server)
+        ready = server is not None and any(
+            (holding.model, holding.version, holding.phase) == (order.address.name, order.version, HoldingPhase.READY)
+            for holding in server.holdings
+        )
+        if ready and _effect(order) not in kept:
+            yield f"{order.address}: version {order.version} is unloaded from {order.server} because memory was lost"
+    loads = Counter((order.address, order.version) for order in moment.loads)
+    with_memory = Counter((order[1], order[2]) for order in kept if order[0] == "load")
+    for (address, version), count in loads.items():
+        if count > with_memory[address, version]:
+            yield f"{address}: {count} replicas of version {version} are ordered because memory was lost"
+    yield from _shrunk_by_lost_memory(moment)
+
+
+def _shrunk_by_lost_memory(moment: Moment) -> Iterator[str]:
+    kept = moment.actions_with_memory or ()
+    for resize in moment.resizes:
+        usable = [server for server in resize.victims if moment.servers[server].phase is ServerPhase.READY]
+        kept_victims = [other.victims for other in kept if isinstance(other, ResizePool) and other.pool == resize.pool]
+        if any(victim not in victims for victim in usable for victims in kept_victims or [()]):
+            yield f"{usable} of pool {resize.pool.namespace}/{resize.pool.device.name} end because memory was lost"
+
+
+def _effect(action: Action) -> tuple[object, ...]:
+    match action:
+        case LoadReplica():
+            return ("load", action.address, action.version)
+        case UnloadReplica():
+            return ("unload", action.address, action.version, action.server)
+        case _:
+            return ("other",)
+
+
+def wanted_stays_within_bounds(moment: Moment) -> Iterator[str]:
+    for order in moment.statuses:
+        deployment = moment.deployments.get(order.address)
+        scaling = order.status.scaling
+        if deployment is None or scaling is None or deployment.spec.stopped or deployment.deleting:
+            continue
+        least, most = deployment.spec.min_replicas, deployment.spec.max_replicas
+        if not least <= scaling.wanted <= most:
+            yield f"{order.address}: {scaling.wanted} replicas are wanted, and {least} to {most} are allowed"
+
+
+def unknown_demand_holds(moment: Moment) -> Iterator[str]:
+    if moment.snapshot.demand is not None:
+        return
+    for order in moment.statuses:
+        deployment, before = moment.deployments.get(order.address), moment.said.get(order.uid)
+        if deployment is None or before is None or order.status.scaling is None or deployment.spec.stopped:
+            continue
+        held = max(deployment.spec.min_replicas, min(deployment.spec.max_replicas, before))
+        if order.status.scaling.wanted != held:
+            yield f"{order.address}: wanted goes from {before} to {order.status.scaling.wanted} while demand is unknown"
+
+
+RULES: dict[str, Rule] = {
+    "1 memory": memory_is_not_overcommitted,
+    "1 capacity": servers_stay_within_capacity,
+    "2 last replica": the_last_ready_replica_stays,
+    "2 drain": unloaded_only_when_no_request_can_come,
+    "3 routes": routes_are_whole,
+    "4 artifacts": collected_only_when_nobody_needs_it,
+    "6 one writer": one_order_for_one_thing,
+    "7 memory lost": lost_memory_changes_nothing,
+    "8 bounds": wanted_stays_within_bounds,
+    "8 unknown": unknown_demand_holds,
+}
