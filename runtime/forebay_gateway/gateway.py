@@ -1,0 +1,206 @@
+"""The parts of the gateway, put together."""
+
+import asyncio
+import json
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from forebay_gateway import atomicfile, control, metrics
+from forebay_gateway.control import Page
+from forebay_gateway.demand import STATISTICS_PATH, Ledger, attempts_of
+from forebay_gateway.envoy import admin
+from forebay_gateway.envoy.supervisor import Supervisor
+from forebay_gateway.holder.connections import Departures, serve_grpc, serve_http
+from forebay_gateway.holder.holder import Holder
+from forebay_gateway.routefile import RouteFile
+from forebay_gateway.routing import NO_ROUTES, RouteIndex
+from forebay_gateway.rundir import lock, private_folder, unlink_stale
+from forebay_gateway.settings import Settings, check_socket_path, sockets_for
+from forebay_gateway.ticker import Ticker
+from forebay_gateway.xds import server as xds_server
+from forebay_gateway.xds.loads import loads_of
+from forebay_gateway.xds.publisher import Publisher
+from forebay_gateway.xds.store import ResourceStore
+from forebay_schema.addresses import ModelAddress
+from forebay_schema.demand import DemandLine
+from forebay_schema.logs import Logger
+
+_log: Final = Logger(__name__)
+
+_REPORT_S: Final = 1.0
+_REPORT_WHILE_LETTING_GO_S: Final = 0.1
+_FAREWELL_S: Final = 0.05
+
+
+class Gateway:
+    def __init__(self, settings: Settings) -> None:
+        """Build all parts; nothing runs yet. Needs a running event loop."""
+        self._settings = settings
+        self._identity = uuid.uuid4().hex
+        self._sockets = sockets_for(settings.run_dir.absolute(), Path(tempfile.gettempdir()))
+        self._ledger = Ledger()
+        self._ticker = Ticker(self._demand_line)
+        self._holder = Holder(time.time, self._ticker.hurry)
+        self._store = ResourceStore()
+        self._discovery = xds_server.Discovery(self._store)
+        self._loads = xds_server.LoadReports(self._on_report)
+        self._publisher = Publisher(self._store, self._sockets, self._on_published)
+        self._route_file = RouteFile(settings.routes)
+        self._supervisor = Supervisor(settings, self._sockets, self._on_envoy_started, self._on_envoy_ready)
+        self._acknowledged = NO_ROUTES
+        self._envoy_ready = False
+        self._statistics: asyncio.Task[None] | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set.
+
+        Raises:
+            SettingsError: it cannot be served with these settings.
+        """
+        async with AsyncExitStack() as stack:
+            self._prepare_folders(stack)
+            unlink_stale(self._settings.control_socket)
+            await stack.enter_async_context(await control.serve(self._page, self._settings.control_socket))
+            await self._supervisor.take_over()
+            stack.push_async_callback(self._supervisor.stop)
+            async with asyncio.TaskGroup() as tasks:
+                work = [tasks.create_task(self._serve()), tasks.create_task(self._ticker.run())]
+                await stop.wait()
+                for task in work:
+                    task.cancel()
+
+    def _prepare_folders(self, stack: AsyncExitStack) -> None:
+        check_socket_path(self._settings.control_socket)
+        private_folder(self._settings.run_dir)
+        private_folder(self._sockets.folder)
+        stack.enter_context(lock(self._settings.run_dir / "lock"))
+
+    async def _serve(self) -> None:
+        tables = self._route_file.tables()
+        # Complete before Envoy can ask: it would drop what it does not find.
+        self._follow(await anext(tables))
+        async with AsyncExitStack() as stack:
+            await self._open_sockets(stack)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._supervisor.run())
+                async for index in tables:
+                    self._follow(index)
+
+    async def _open_sockets(self, stack: AsyncExitStack) -> None:
+        departures = Departures(asyncio.get_running_loop())
+        stack.callback(departures.close)
+        stack.callback(self._publisher.close)
+        stack.push_async_callback(self._give_back)
+        for socket in (self._sockets.xds, self._sockets.holder("h"), self._sockets.holder("g")):
+            unlink_stale(socket)
+        http = await serve_http(self._holder, departures, self._sockets.holder("h"))
+        stack.callback(http.close)
+        grpc = await serve_grpc(self._holder, self._sockets.holder("g"))
+        stack.callback(grpc.close)
+        xds = await xds_server.serve(self._discovery, self._loads, self._sockets.xds)
+        stack.push_async_callback(xds.stop, None)
+
+    async def _give_back(self) -> None:
+        """Held requests go back to Envoy, which tries again for a second or two: our successor may be there by then."""
+        self._holder.let_all_go()
+        await asyncio.sleep(_FAREWELL_S)
+
+    def _follow(self, index: RouteIndex) -> None:
+        self._holder.follow(index)
+        self._publisher.publish(index)
+
+    def _on_published(self, index: RouteIndex) -> None:
+        """Envoy has answered all of a table."""
+        self._holder.acknowledge(index)
+        if not self._store.refusals:
+            self._acknowledged = index
+            self._ticker.hurry()
+        self._pace_reports()
+
+    def _on_envoy_started(self) -> None:
+        self._envoy_ready = False
+        self._ledger.start_with({})
+
+    def _on_envoy_ready(self, pid: int) -> None:
+        self._envoy_ready = True
+        address, settings = self._settings.http_address, self._settings
+        ready = {
+            "pid": os.getpid(),
+            "envoy_pid": pid,
+            "http": f"{address}:{settings.http_port}",
+            "grpc": f"{address}:{settings.grpc_port}",
+        }
+        _log.info("serving", **ready)
+        if settings.ready_file:
+            atomicfile.write(settings.ready_file, json.dumps(ready))
+
+    def _on_report(self, report: Any) -> None:
+        self._ledger.take_loads(loads_of(report))
+        self._holder.take_reports(self._ledger.in_flight)
+        self._pace_reports()
+        if self._statistics is None or self._statistics.done():
+            self._statistics = asyncio.create_task(self._read_statistics())
+
+    async def _read_statistics(self) -> None:
+        try:
+            text = await admin.get(self._sockets.admin, STATISTICS_PATH)
+        except admin.AdminError:
+            # Envoy is going away: the next report finds a new one.
+            return
+        self._ledger.take_attempts(attempts_of(admin.parse_statistics(text)), self._holder.counts.later)
+
+    def _pace_reports(self) -> None:
+        self._loads.set_interval(_REPORT_WHILE_LETTING_GO_S if self._holder.letting_go else _REPORT_S)
+
+    def _demand_line(self, sequence: int) -> DemandLine:
+        held = {address: self._holder.held(address) for address in self._holder.addresses()}
+        return DemandLine(
+            gateway=self._identity,
+            sequence=sequence,
+            routes=self._acknowledged.digest if self._store.connected else "",
+            models=self._ledger.demand(held, self._holder.counts.first),
+        )
+
+    def _page(self, path: str) -> Page | AsyncIterator[str]:
+        match path:
+            case "/demand":
+                return self._ticker.lines()
+            case "/healthz":
+                return self._health()
+            case "/metrics":
+                return Page(200, "text/plain; version=0.0.4", metrics.render(self._families()))
+            case _:
+                return control.not_found(path)
+
+    def _health(self) -> Page:
+        if self._envoy_ready:
+            return Page(200, "text/plain", "ok\n")
+        return Page(503, "text/plain", f"{self._route_file.complaint or 'Envoy is not ready yet'}\n")
+
+    def _families(self) -> list[metrics.Family]:
+        counts, ledger = self._holder.counts, self._ledger
+        held = self._holder.addresses()
+        arrivals = {ModelAddress(line.namespace, line.name): line.arrivals for line in ledger.demand({}, counts.first)}
+        gauges: list[tuple[str, str, metrics.Values]] = [
+            ("held", "Requests waiting for a replica.", {address: self._holder.held(address) for address in held}),
+            ("held_bytes", "Bytes they are charged.", {address: self._holder.held_bytes(address) for address in held}),
+            ("in_flight", "Requests at replicas, by Envoy's last report.", ledger.in_flight),
+        ]
+        counters: list[tuple[str, str, metrics.Values]] = [
+            ("arrivals_total", "Requests that came, each counted once.", arrivals),
+            ("released_total", "Times a waiting request was let go.", counts.released),
+            ("refused_total", "Requests that the holder refused.", counts.refused),
+            ("gone_total", "Requests whose client left while they waited.", counts.gone),
+            ("envoy_starts_total", "Envoys started.", self._supervisor.starts),
+            ("refused_configurations_total", "Configurations that Envoy refused.", self._discovery.refused),
+        ]
+        return [
+            *(metrics.Family(f"forebay_gateway_{name}", "gauge", text, values) for name, text, values in gauges),
+            *(metrics.Family(f"forebay_gateway_{name}", "counter", text, values) for name, text, values in counters),
+        ]

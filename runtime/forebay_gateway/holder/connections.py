@@ -1,0 +1,233 @@
+"""The holder's Unix sockets: each connection from Envoy, turned into calls of the holder."""
+
+import asyncio
+import select
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from forebay_gateway.holder.answers import Answer
+from forebay_gateway.holder.calls import Call, ModelCall, NamedReadyCall, ReadyCall, RequestHead, grpc_call, http_call
+from forebay_gateway.holder.grpc_messages import first_string, message_size
+from forebay_gateway.holder.holder import Exchange, Holder
+from forebay_gateway.holder.http1 import ProtocolError, encode, parse_head
+from forebay_gateway.holder.http2 import Closed, Event, Http2Connection, Opened, Received
+from forebay_gateway.holder.queue import Held
+
+_BACKLOG = 4096
+_LINGER_S = 2.0
+_LONGEST_SMALL_MESSAGE = 4096
+
+
+class Departures:
+    """Notices the end of connections that are not read from: asyncio watches only those that are."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._epoll = select.epoll()
+        self._left: dict[int, Callable[[], None]] = {}
+        loop.add_reader(self._epoll.fileno(), self._look)
+
+    def watch(self, descriptor: int, left: Callable[[], None]) -> None:
+        self._left[descriptor] = left
+        self._epoll.register(descriptor, select.EPOLLRDHUP | select.EPOLLONESHOT)
+
+    def forget(self, descriptor: int) -> None:
+        if self._left.pop(descriptor, None):
+            self._epoll.unregister(descriptor)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _look(self) -> None:
+        for descriptor, _ in self._epoll.poll(0):
+            left = self._left.get(descriptor)
+            self.forget(descriptor)
+            if left:
+                left()
+
+
+class HttpConnection(asyncio.Protocol):
+    """One HTTP/1.1 request. Its body is not read while it is held."""
+
+    def __init__(self, holder: Holder, departures: Departures) -> None:
+        self._holder = holder
+        self._departures = departures
+        self._transport = cast(asyncio.Transport, None)
+        self._descriptor = -1
+        self._input = bytearray()
+        self._seen = False
+        self._held: Held[Exchange] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._descriptor = self._transport.get_extra_info("socket").fileno()
+
+    def data_received(self, data: bytes) -> None:
+        if self._seen:
+            return
+        self._input += data
+        try:
+            parsed = parse_head(self._input)
+        except ProtocolError:
+            self._transport.abort()
+            return
+        if parsed:
+            self._seen = True
+            self._input.clear()
+            self._on_request(parsed[0])
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._departures.forget(self._descriptor)
+        if self._held:
+            self._holder.depart(self._held)
+
+    def answer(self, answer: Answer) -> None:
+        """Answer, then read on until Envoy closes: were we to close first, Envoy would see a broken pipe, not the answer."""
+        self._held = None
+        self._departures.forget(self._descriptor)
+        if not self._transport.is_closing():
+            self._transport.write(encode(answer))
+            self._transport.resume_reading()
+            asyncio.get_running_loop().call_later(_LINGER_S, self._transport.abort)
+
+    def _on_request(self, head: RequestHead) -> None:
+        call = http_call(head, self._holder.default_namespace)
+        if not isinstance(call, ModelCall):
+            self.answer(_immediate(self._holder, call))
+            return
+        if not head.ended:
+            self._transport.pause_reading()
+        self._held = self._holder.arrive(call, head, self)
+        if self._held and not head.ended:
+            self._departures.watch(self._descriptor, self._transport.abort)
+
+
+class GrpcStream:
+    """One gRPC request on a connection."""
+
+    def __init__(self, connection: "GrpcConnection", stream: int, head: RequestHead) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._holder = connection.holder
+        self._start = bytearray()
+        self._sized = head.path.endswith("/ModelStreamInfer")
+        self._held: Held[Exchange] | None = None
+        self._call = grpc_call(head)
+        self._open(head)
+
+    def answer(self, answer: Answer) -> None:
+        self._held = None
+        self._connection.answer(self._stream, answer)
+
+    def received(self, data: bytes, *, ended: bool) -> None:
+        if len(self._start) < _LONGEST_SMALL_MESSAGE:
+            self._start += data
+        if isinstance(self._call, NamedReadyCall) and ended:
+            call = self._call.resolve(first_string(bytes(self._start)), self._holder.default_namespace)
+            self.answer(_immediate(self._holder, call))
+        elif self._held and not self._sized:
+            self._learn_size()
+
+    def departed(self) -> None:
+        if self._held:
+            self._holder.depart(self._held)
+
+    def _open(self, head: RequestHead) -> None:
+        if isinstance(self._call, ModelCall):
+            self._held = self._holder.arrive(self._call, head, self)
+        elif isinstance(self._call, NamedReadyCall) and not head.ended:
+            pass
+        else:
+            self.answer(_immediate(self._holder, self._call))
+
+    def _learn_size(self) -> None:
+        """A unary request tells its length in its first bytes; a stream keeps the reserve it was charged."""
+        size = message_size(bytes(self._start))
+        if size is not None and self._held:
+            self._sized = True
+            self._holder.learn_size(self._held, size)
+
+
+class GrpcConnection(asyncio.Protocol):
+    """An HTTP/2 connection with many gRPC requests."""
+
+    def __init__(self, holder: Holder) -> None:
+        self.holder = holder
+        self._transport = cast(asyncio.Transport, None)
+        self._http2 = Http2Connection()
+        self._streams: dict[int, GrpcStream] = {}
+        self._flushing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            events = self._http2.receive(data)
+        except ProtocolError:
+            self._transport.abort()
+            return
+        for event in events:
+            self._dispatch(event)
+        self._flush_soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        for stream in self._streams.values():
+            stream.departed()
+        self._streams.clear()
+
+    def answer(self, stream: int, answer: Answer) -> None:
+        self._streams.pop(stream, None)
+        self._http2.answer(stream, answer)
+        self._flush_soon()
+
+    def _dispatch(self, event: Event) -> None:
+        match event:
+            case Opened(number, head):
+                stream = GrpcStream(self, number, head)
+                if self._http2.is_open(number):
+                    self._streams[number] = stream
+            case Received(number, data, ended):
+                if number in self._streams:
+                    self._streams[number].received(data, ended=ended)
+            case Closed(number):
+                if number in self._streams:
+                    self._streams.pop(number).departed()
+
+    def _flush_soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        output = self._http2.take_output()
+        if output and not self._transport.is_closing():
+            self._transport.write(output)
+
+
+async def serve_http(holder: Holder, departures: Departures, socket: Path) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    return await loop.create_unix_server(partial(HttpConnection, holder, departures), socket, backlog=_BACKLOG)
+
+
+async def serve_grpc(holder: Holder, socket: Path) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    return await loop.create_unix_server(partial(GrpcConnection, holder), socket, backlog=_BACKLOG)
+
+
+def _immediate(holder: Holder, call: Call) -> Answer:
+    """The answer to a call that nothing waits for."""
+    match call:
+        case Answer():
+            return call
+        case ReadyCall():
+            return holder.ready_answer(call)
+        case NamedReadyCall():
+            return _immediate(holder, call.resolve("", holder.default_namespace))
+        case ModelCall():
+            raise AssertionError("a model's call waits, or is refused by the holder")

@@ -1,0 +1,251 @@
+"""The holder: decides on every request that Envoy brings it, keeps those that must wait, and lets them go."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from forebay_gateway.holder.answers import (
+    LET_GO,
+    NOT_READY,
+    READY,
+    Answer,
+    mirrored,
+    stopped,
+    too_late,
+    unknown_model,
+    unreachable,
+)
+from forebay_gateway.holder.calls import ModelCall, ReadyCall, RequestHead
+from forebay_gateway.holder.pacing import Pace, bounce_delay_s
+from forebay_gateway.holder.queue import Held, HoldQueue
+from forebay_gateway.routing import NO_ROUTES, RouteIndex
+from forebay_gateway.xds.routes import FINAL_ATTEMPT
+from forebay_schema import headers
+from forebay_schema.addresses import ModelAddress
+from forebay_schema.routes import Route
+
+UNKNOWN_SIZE: Final = 1 << 20
+"""Bytes that a request of unknown length is charged."""
+
+_WAVE: Final = 20
+_WAVE_S: Final = 0.001
+_TICK_S: Final = 0.05
+_REPORT_OVERDUE_S: Final = 2.0
+
+
+class Exchange(Protocol):
+    """A request that can be answered once."""
+
+    def answer(self, answer: Answer) -> None: ...
+
+
+@dataclass(slots=True)
+class HolderCounts:
+    """Since the start, per model."""
+
+    first: Counter[ModelAddress]
+    """Requests that came here first."""
+    later: Counter[ModelAddress]
+    """Requests that came here after an attempt elsewhere or here."""
+    released: Counter[ModelAddress]
+    refused: Counter[ModelAddress]
+    gone: Counter[ModelAddress]
+
+
+class Holder:
+    """Envoy knows `acknowledged`; `newest` is the controller's last word. A request is let go when both have replicas."""
+
+    def __init__(self, clock: Callable[[], float], woken: Callable[[], None]) -> None:
+        """`clock` gives seconds since the epoch; `woken` is called when the first request waits for a model."""
+        self._clock = clock
+        self._woken = woken
+        self._newest: RouteIndex = NO_ROUTES
+        self._acknowledged: RouteIndex = NO_ROUTES
+        self._queue: HoldQueue[Exchange] = HoldQueue()
+        self._paces: dict[ModelAddress, Pace] = {}
+        self._reported_at = 0.0
+        self._tick: asyncio.TimerHandle | None = None
+        self.counts = HolderCounts(Counter(), Counter(), Counter(), Counter(), Counter())
+
+    @property
+    def default_namespace(self) -> str:
+        return self._newest.default_namespace
+
+    @property
+    def letting_go(self) -> bool:
+        """Whether requests wait for room in ready replicas."""
+        return bool(self._paces)
+
+    def held(self, address: ModelAddress) -> int:
+        return self._queue.count(address)
+
+    def held_bytes(self, address: ModelAddress) -> int:
+        return self._queue.size(address)
+
+    def addresses(self) -> list[ModelAddress]:
+        return self._queue.addresses()
+
+    def follow(self, newest: RouteIndex) -> None:
+        """Take the controller's newest table: requests for models that are gone or stopped end now."""
+        self._newest = newest
+        for address in self._queue.addresses():
+            verdict = self._verdict(address)
+            if verdict:
+                self._finish(address, verdict)
+
+    def acknowledge(self, index: RouteIndex) -> None:
+        """Envoy has this table: let go what has a replica now."""
+        self._acknowledged = index
+        for address in self._queue.addresses():
+            self._start_letting_go(address)
+
+    def take_reports(self, in_flight: Mapping[ModelAddress, int]) -> None:
+        """Take Envoy's load report: how many requests are at the replicas of each model."""
+        self._reported_at = self._clock()
+        for address in list(self._paces):
+            self._paces[address] = self._paces[address].with_report(in_flight.get(address, 0))
+            self._wave(address)
+
+    def ready_answer(self, call: ReadyCall) -> Answer:
+        """Ready, also with no replica: a request would wait and be answered."""
+        route = self._newest.find(call.address)
+        if route is None:
+            return unknown_model(call.address.name)
+        return NOT_READY if route.state == "stopped" else READY
+
+    def arrive(self, call: ModelCall, head: RequestHead, exchange: Exchange) -> Held[Exchange] | None:
+        """Hold a request, or answer it and return None."""
+        route = self._newest.find(call.address)
+        attempt = _attempt(head)
+        if route:
+            (self.counts.first if attempt == 1 else self.counts.later)[call.address] += 1
+        refusal = self._refusal(call.address, head, attempt)
+        if refusal or route is None:
+            self.counts.refused[call.address] += 1
+            exchange.answer(refusal or unknown_model(call.address.name))
+            return None
+        return self._hold(route, head, attempt, exchange)
+
+    def learn_size(self, held: Held[Exchange], size: int) -> None:
+        """A request of unknown length turned out to have this many bytes."""
+        route = self._newest.find(held.address)
+        refusal = self._queue.resize(held, size, route.hold) if route else None
+        if refusal and self._queue.leave(held):
+            self._refuse(held, refusal)
+
+    def depart(self, held: Held[Exchange]) -> None:
+        """The client has gone away."""
+        if self._queue.leave(held):
+            self.counts.gone[held.address] += 1
+
+    def let_all_go(self) -> None:
+        """Give every request back to Envoy, which tries again: our successor may be there by then."""
+        for address in self._queue.addresses():
+            for held in self._queue.take(address, self._queue.count(address)):
+                held.exchange.answer(LET_GO)
+
+    def _refusal(self, address: ModelAddress, head: RequestHead, attempt: int) -> Answer | None:
+        verdict = self._verdict(address)
+        if verdict:
+            return verdict
+        if headers.MIRROR in head.headers:
+            return mirrored(address)
+        return unreachable(address) if attempt > FINAL_ATTEMPT else None
+
+    def _verdict(self, address: ModelAddress) -> Answer | None:
+        """Why nothing can wait for this model, if so."""
+        route = self._newest.find(address)
+        if route is None:
+            return unknown_model(address.name)
+        return stopped(address, route.reason) if route.state == "stopped" else None
+
+    def _hold(self, route: Route, head: RequestHead, attempt: int, exchange: Exchange) -> Held[Exchange] | None:
+        held = Held(route.address, _size(head), self._start(head) + route.hold.seconds, exchange)
+        refusal = self._queue.admit(held, route.hold)
+        if refusal:
+            self._refuse(held, refusal)
+            return None
+        self._schedule_tick()
+        if self._replicas(route.address):
+            asyncio.get_running_loop().call_later(bounce_delay_s(attempt), self._let_bounce_go, held)
+        elif self._queue.count(route.address) == 1:
+            self._woken()
+        return held
+
+    def _replicas(self, address: ModelAddress) -> int:
+        return min(self._newest.replicas(address), self._acknowledged.replicas(address))
+
+    def _start_letting_go(self, address: ModelAddress) -> None:
+        replicas = self._replicas(address)
+        if not replicas:
+            self._paces.pop(address, None)
+            return
+        self._paces[address] = self._paces.get(address, Pace(replicas)).with_replicas(replicas)
+        self._wave(address)
+
+    def _wave(self, address: ModelAddress) -> None:
+        """Let go what there is room for, a few at a time: all at once would disturb their order in Envoy."""
+        pace = self._paces.get(address)
+        if pace is None:
+            return
+        wave = self._queue.take(address, min(_WAVE, pace.room))
+        self._paces[address] = pace.with_released(len(wave))
+        for held in wave:
+            self._let_go(held)
+        if not self._queue.count(address):
+            del self._paces[address]
+        elif wave:
+            asyncio.get_running_loop().call_later(_WAVE_S, self._wave, address)
+
+    def _let_bounce_go(self, held: Held[Exchange]) -> None:
+        if self._replicas(held.address) and self._queue.leave(held):
+            self._let_go(held)
+
+    def _let_go(self, held: Held[Exchange]) -> None:
+        self.counts.released[held.address] += 1
+        held.exchange.answer(LET_GO)
+
+    def _refuse(self, held: Held[Exchange], refusal: Answer) -> None:
+        self.counts.refused[held.address] += 1
+        held.exchange.answer(refusal)
+
+    def _finish(self, address: ModelAddress, verdict: Answer) -> None:
+        self._paces.pop(address, None)
+        for held in self._queue.take(address, self._queue.count(address)):
+            self._refuse(held, verdict)
+
+    def _schedule_tick(self) -> None:
+        if self._tick is None:
+            self._tick = asyncio.get_running_loop().call_later(_TICK_S, self._on_tick)
+
+    def _on_tick(self) -> None:
+        self._tick = None
+        now = self._clock()
+        for held in self._queue.expired(now):
+            route = self._newest.find(held.address)
+            self._refuse(held, too_late(held.address, route.hold) if route else unknown_model(held.address.name))
+        if self._paces and now - self._reported_at > _REPORT_OVERDUE_S:
+            self.take_reports({})
+        if len(self._queue):
+            self._schedule_tick()
+
+    def _start(self, head: RequestHead) -> float:
+        """When Envoy received the request: kept over its retries and our restarts."""
+        try:
+            return float(head.headers.get(headers.START, ""))
+        except ValueError:
+            return self._clock()
+
+
+def _attempt(head: RequestHead) -> int:
+    text = head.headers.get(headers.ATTEMPT, "1")
+    return int(text) if text.isdecimal() else 1
+
+
+def _size(head: RequestHead) -> int:
+    text = head.headers.get("content-length", "")
+    if text.isdecimal():
+        return int(text)
+    return 0 if head.ended else UNKNOWN_SIZE

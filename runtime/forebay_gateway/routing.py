@@ -1,0 +1,110 @@
+"""What a route table means: which versions answer for a model, and which tables are refused."""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from forebay_gateway.xds.routes import Share
+from forebay_schema.addresses import ModelAddress
+from forebay_schema.routes import Endpoint, Route, RouteTable, WeightedVersion
+
+_LABEL: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_LAST_PORT: Final = 65535
+_WHOLE: Final = 100
+
+
+class RouteTableError(ValueError):
+    """A table that cannot be served; the message says which entry is wrong and what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteIndex:
+    """A route table, found by the model's address."""
+
+    default_namespace: str
+    routes: Mapping[ModelAddress, Route]
+    digest: str
+
+    def find(self, address: ModelAddress) -> Route | None:
+        return self.routes.get(address)
+
+    def replicas(self, address: ModelAddress) -> int:
+        """How many endpoints may answer for a model now; 0: its requests are held or refused."""
+        route = self.routes.get(address)
+        versions = serving(route) if route else ()
+        return len({(endpoint.host, endpoint.http) for version in versions for endpoint in version.endpoints})
+
+
+NO_ROUTES: Final = RouteIndex(default_namespace="default", routes={}, digest="")
+
+
+def index_of(table: RouteTable) -> RouteIndex:
+    """The index of a table that Envoy will accept.
+
+    Raises:
+        RouteTableError: it would not.
+    """
+    for complaint in _complaints(table):
+        raise RouteTableError(complaint)
+    routes = {route.address: route for route in table.routes}
+    return RouteIndex(default_namespace=table.default_namespace, routes=routes, digest=table.digest())
+
+
+def serving(route: Route) -> tuple[WeightedVersion, ...]:
+    """The versions that get traffic: with weight and with an endpoint, of a model that is routed."""
+    if route.state != "routed":
+        return ()
+    return tuple(version for version in route.versions if version.weight > 0 and version.endpoints)
+
+
+def primary(route: Route) -> WeightedVersion | None:
+    """The version that answers when one must be chosen: the one of greatest weight, of equals the newest."""
+    return max(serving(route), key=lambda version: (version.weight, version.version), default=None)
+
+
+def shares(route: Route) -> tuple[Share, ...]:
+    """The parts of 100 of the versions in a rollout; empty if one version gets everything.
+
+    Weights of versions without an endpoint go to the others; what rounding leaves goes to the primary version.
+    """
+    versions, main = serving(route), primary(route)
+    if main is None or len(versions) == 1:
+        return ()
+    total = sum(version.weight for version in versions)
+    parts = {version.version: version.weight * _WHOLE // total for version in versions}
+    parts[main.version] += _WHOLE - sum(parts.values())
+    return tuple(Share(version=version, weight=weight) for version, weight in parts.items())
+
+
+def _complaints(table: RouteTable) -> Iterator[str]:
+    if not _LABEL.fullmatch(table.default_namespace):
+        yield f"default namespace {table.default_namespace!r} is no DNS label"
+    seen = set[ModelAddress]()
+    for route in table.routes:
+        if route.address in seen:
+            yield f"model {route.address} has two routes: a table has one per model"
+        seen.add(route.address)
+        yield from (f"model {route.address}: {complaint}" for complaint in _route_complaints(route))
+
+
+def _route_complaints(route: Route) -> Iterator[str]:
+    for label in (route.namespace, route.name):
+        if not _LABEL.fullmatch(label):
+            yield f"{label!r} is no DNS label (a-z, 0-9, '-', at most 63 characters)"
+    if len({version.version for version in route.versions}) != len(route.versions):
+        yield "a version is listed twice"
+    for version in route.versions:
+        for endpoint in version.endpoints:
+            yield from _endpoint_complaints(endpoint)
+
+
+def _endpoint_complaints(endpoint: Endpoint) -> Iterator[str]:
+    try:
+        ipaddress.ip_address(endpoint.host)
+    except ValueError:
+        yield f"endpoint host {endpoint.host!r} is no IP address"
+    for port in (endpoint.http, endpoint.grpc):
+        if not 0 < port <= _LAST_PORT:
+            yield f"endpoint port {port} is not between 1 and {_LAST_PORT}"

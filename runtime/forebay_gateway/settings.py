@@ -1,0 +1,69 @@
+"""What one gateway process is told at its start, and where its sockets are."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from forebay_gateway.xds.names import Protocol
+
+LONGEST_SOCKET_PATH: Final = 107
+"""A Unix socket's address holds 108 bytes, the last of them zero."""
+
+
+class SettingsError(ValueError):
+    """The process cannot start with these settings; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    routes: Path
+    run_dir: Path
+    control_socket: Path
+    ready_file: Path | None
+    http_address: str
+    http_port: int
+    grpc_port: int
+    concurrency: int
+    keep_envoy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """The Unix sockets between Envoy and our process."""
+
+    folder: Path
+
+    @property
+    def xds(self) -> Path:
+        return self.folder / "xds.sock"
+
+    @property
+    def admin(self) -> Path:
+        return self.folder / "admin.sock"
+
+    def holder(self, protocol: Protocol) -> Path:
+        return self.folder / f"hold-{protocol}.sock"
+
+
+def sockets_for(run_dir: Path, temporary: Path) -> Sockets:
+    """Where the sockets are: in `run_dir`, or if that is too long in a folder under `temporary`, the same at every start."""
+    here = Sockets(run_dir)
+    if len(os.fsencode(here.admin)) <= LONGEST_SOCKET_PATH:
+        return here
+    digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:16]
+    return Sockets(temporary / f"forebay-{os.getuid()}-{digest}")
+
+
+def check_socket_path(path: Path) -> None:
+    """Refuse a path that no socket can be bound to.
+
+    Raises:
+        SettingsError: it is too long.
+    """
+    length = len(os.fsencode(path))
+    if length > LONGEST_SOCKET_PATH:
+        raise SettingsError(
+            f"{path} is {length} bytes long, a Unix socket's path may have {LONGEST_SOCKET_PATH}: choose a shorter one"
+        )

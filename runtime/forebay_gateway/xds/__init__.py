@@ -1,0 +1,1 @@
+"""What Envoy is told: resources built from the route table, and the delta stream that carries them."""
