@@ -1,5 +1,6 @@
 """The kinds of value that fields of the custom resource hold, and what they mean in numbers."""
 
+import math
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -95,7 +96,7 @@ def bytes_of(quantity: int | str) -> int:
     if not _is(_MEMORY, quantity):
         raise ValueError(f"{quantity!r} is no quantity of memory such as 4Gi or 500Mi")
     amount = quantity.rstrip("KMGTki")
-    return -int(-(Decimal(amount) * _MULTIPLES[quantity[len(amount) :]]) // 1)
+    return math.ceil(Decimal(amount) * _MULTIPLES[quantity[len(amount) :]])
 
 
 class _IntOrText:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
@@ -33,10 +33,12 @@ class ApiModel(BaseModel):
     def from_object(cls, content: Mapping[str, Any]) -> Self:
         """Read plain data as strictly as an API server: camelCase names only, no number for a text or the reverse.
 
+        A field without a value (null) is taken as not set, as API servers do.
+
         Raises:
             pydantic.ValidationError: it does not fit; `problems.py` turns that into sentences.
         """
-        return cls.model_validate_json(json.dumps(content), strict=True, by_alias=True, by_name=False)
+        return cls.model_validate_json(json.dumps(_without_nulls(content)), strict=True, by_alias=True, by_name=False)
 
     def to_object(self) -> dict[str, Any]:
         """Plain data as an API server keeps it: camelCase, and nothing where nothing is set."""
@@ -68,6 +70,14 @@ def refused_changes(old: ApiModel, new: ApiModel, path: str = "") -> Iterator[Vi
         before, after = getattr(old, name), getattr(new, name)
         if isinstance(before, ApiModel) and isinstance(after, ApiModel):
             yield from refused_changes(before, after, _below(path, field.alias or name))
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in cast("Mapping[str, Any]", value).items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
 
 
 def _below(path: str, field: str) -> str:

@@ -1,9 +1,9 @@
 """ModelDeployment, version v1alpha1: the object, and what its definition needs beside the schema."""
 
 import re
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from forebay_operator.api.fields import Timestamp
+from forebay_operator.api.fields import Timestamp, matching
 from forebay_operator.api.objects import ApiModel
 from forebay_operator.api.rules import Rule
 from forebay_operator.api.spec import ModelDeploymentSpec
@@ -26,7 +26,12 @@ class ObjectMeta(ApiModel):
 
     name: str
     """Name of the ModelDeployment."""
-    namespace: str = "default"
+    namespace: Annotated[
+        str,
+        matching(
+            "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "write at most 63 lower-case letters, digits and -, no - first or last"
+        ),
+    ] = "default"
     """Its namespace."""
     labels: dict[str, str] | None = None
     """Its labels."""
