@@ -1,0 +1,30 @@
+"""`python -m forebay_runtime`, `forebay-runtime`: one server for one device."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import uvloop
+
+from forebay_runtime import settings as command_line
+from forebay_runtime.engine.gpu_memory import GpuError
+from forebay_runtime.engine.onnx_session import SessionError
+from forebay_runtime.server import process
+from forebay_schema import logs
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to stop. Exit status: 0 ended as told, 1 cannot start (the reason is on standard error)."""
+    settings = command_line.parse(arguments)
+    logs.configure(settings.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(process.run(settings))
+    except (OSError, SessionError, GpuError) as error:
+        print(f"forebay-runtime: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""What the loaded versions take of the device's memory, and whether one more fits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from forebay_runtime.domain.orders import VersionKey
+
+_MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DoesNotFit:
+    """Why a version may not be loaded, with the numbers."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLedger:
+    """Footprints of loaded versions on one device, in bytes."""
+
+    total: int
+    held: Mapping[VersionKey, int] = field(default_factory=dict[VersionKey, int])
+
+    @property
+    def used(self) -> int:
+        return sum(self.held.values())
+
+    def check(self, footprint: int, limit: int = 0) -> DoesNotFit | None:
+        """Whether a version with this footprint may be held beside the others; `limit` is its own (0: none).
+
+        What the same version holds already counts as well: both are in memory while one replaces the other.
+        """
+        if limit and footprint > limit:
+            return DoesNotFit(f"it takes {_mib(footprint)} of device memory, its own limit is {_mib(limit)}")
+        free = self.total - self.used
+        if footprint > free:
+            return DoesNotFit(
+                f"it takes {_mib(footprint)} of device memory, {_mib(max(0, free))} of {_mib(self.total)} are free"
+                f" ({_mib(self.used)} in use by {len(self.held)} loaded versions)"
+            )
+        return None
+
+    def with_version(self, key: VersionKey, footprint: int) -> Self:
+        return type(self)(self.total, {**self.held, key: footprint})
+
+    def without(self, key: VersionKey) -> Self:
+        return type(self)(self.total, {held: size for held, size in self.held.items() if held != key})
+
+
+def _mib(size: int) -> str:
+    return f"{size / _MIB:.1f} MiB"

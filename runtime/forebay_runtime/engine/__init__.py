@@ -1,0 +1,1 @@
+"""What the server computes with: onnxruntime, devices, and the files of models."""

@@ -1,0 +1,130 @@
+"""Artifacts from the store: fetched, verified against their manifest and digest, kept on the scratch volume."""
+
+import hashlib
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import fsspec
+
+from forebay_schema.documents import DocumentError
+from forebay_schema.manifest import MANIFEST_FILE, ArtifactFile, Manifest
+
+_CHUNK: Final = 1 << 20
+
+
+class ArtifactError(RuntimeError):
+    """An artifact that cannot be fetched, or is not what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A verified artifact on this machine."""
+
+    folder: Path
+    manifest: Manifest
+
+
+class ArtifactCache:
+    """Verified artifacts by digest, the least recently fetched removed when they take more than `limit_bytes`."""
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self._folder = folder
+        self._limit_bytes = limit_bytes
+
+    def fetch(self, uri: str, digest: str) -> Artifact:
+        """The artifact with this digest, from here where it is whole, else from `uri`. Blocks.
+
+        Raises:
+            ArtifactError: it cannot be fetched, or its files are not what the digest says.
+        """
+        target = self._folder / digest
+        if target.is_dir():
+            try:
+                artifact = _verified(target, digest)
+            except ArtifactError:
+                shutil.rmtree(target)
+            else:
+                target.touch()
+                return artifact
+        return self._download(uri, digest, target)
+
+    def trim(self, held: frozenset[str]) -> None:
+        """Remove what is over the limit and not held, oldest first."""
+        folders = sorted(
+            (path for path in self._folder.glob("*") if path.name not in held), key=lambda path: path.stat().st_mtime
+        )
+        excess = sum(_size(path) for path in self._folder.glob("*")) - self._limit_bytes
+        for path in folders:
+            if excess <= 0:
+                return
+            excess -= _size(path)
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _download(self, uri: str, digest: str, target: Path) -> Artifact:
+        part = self._folder.with_name(f"{self._folder.name}-partial") / uuid.uuid4().hex
+        part.mkdir(parents=True)
+        try:
+            _copy(uri, part)
+            _verified(part, digest)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                part.rename(target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return _verified(target, digest)
+
+
+def _copy(uri: str, target: Path) -> None:
+    try:
+        filesystem, root = fsspec.core.url_to_fs(uri)
+        _get(filesystem, root, MANIFEST_FILE, target)
+        for file in _manifest(target).files:
+            _get(filesystem, root, _plain_name(file), target)
+    except (OSError, ValueError, ImportError) as error:
+        raise ArtifactError(f"the artifact {uri} cannot be fetched: {error}") from None
+
+
+def _get(filesystem: Any, root: str, name: str, target: Path) -> None:
+    filesystem.get_file(f"{root.rstrip('/')}/{name}", str(target / name))
+
+
+def _plain_name(file: ArtifactFile) -> str:
+    if Path(file.name).name != file.name or file.name in ("", ".", ".."):
+        raise ArtifactError(f"the manifest names a file '{file.name}' outside of its artifact")
+    return file.name
+
+
+def _verified(folder: Path, digest: str) -> Artifact:
+    manifest = _manifest(folder)
+    if manifest.digest() != digest:
+        raise ArtifactError(f"the artifact's manifest has the digest {manifest.digest()}, ordered was {digest}")
+    for file in manifest.files:
+        found = _sha256(folder / _plain_name(file))
+        if found != file.sha256:
+            raise ArtifactError(f"the artifact's file {file.name} has the sha256 {found}, its manifest says {file.sha256}")
+    return Artifact(folder, manifest)
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        return Manifest.from_json((folder / MANIFEST_FILE).read_bytes())
+    except (OSError, DocumentError) as error:
+        raise ArtifactError(f"the artifact's manifest cannot be read: {error}") from None
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise ArtifactError(f"the artifact's file {path.name} cannot be read: {error}") from None
+    return digest.hexdigest()
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,121 @@
+"""Models in a Triton model repository: `<root>/<model>/config.pbtxt`, `<root>/<model>/<version>/model.onnx`."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import fsspec
+
+from forebay_runtime.protocol import model_config
+from forebay_runtime.protocol.model_config import ModelConfig
+
+_CONFIG: Final = "config.pbtxt"
+_DEFAULT_FILE: Final = "model.onnx"
+
+
+class ModelFilesError(RuntimeError):
+    """A model whose files are not there or cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryModel:
+    """A model's folder on this machine. `fingerprint` changes when a file does."""
+
+    name: str
+    folder: Path
+    config: ModelConfig
+    has_config: bool
+    versions: tuple[int, ...]
+    fingerprint: str
+
+    def model_file(self, version: int, config: ModelConfig) -> Path:
+        return self.folder / str(version) / (config.default_model_filename or _DEFAULT_FILE)
+
+    def labels(self, config: ModelConfig) -> Mapping[str, tuple[str, ...]]:
+        """Names of classes, by output.
+
+        Raises:
+            ModelFilesError: a label file that the configuration names is not there.
+        """
+        return {output.name: self._label_lines(output.label_filename) for output in config.output if output.label_filename}
+
+    def _label_lines(self, filename: str) -> tuple[str, ...]:
+        path = self.folder / Path(filename).name
+        try:
+            return tuple(path.read_text(encoding="utf-8").splitlines())
+        except OSError as error:
+            raise ModelFilesError(f"the label file {filename} of model '{self.name}' cannot be read: {error}") from None
+
+
+def size_of(model_file: Path) -> int:
+    """Bytes of the model and of the files beside it, where big models keep their weights."""
+    return sum(path.stat().st_size for path in model_file.parent.iterdir() if path.is_file())
+
+
+class ModelRepository:
+    """A repository: a folder, or any fsspec URI (its models are copied to `scratch` to be loaded)."""
+
+    def __init__(self, uri: str, scratch: Path) -> None:
+        self._scratch = scratch
+        self._filesystem: Any
+        self._root: str
+        self._filesystem, self._root = fsspec.core.url_to_fs(uri)
+        self._is_local = "file" in _protocols(self._filesystem)
+
+    def names(self) -> tuple[str, ...]:
+        """The models that are there.
+
+        Raises:
+            ModelFilesError: the repository cannot be listed.
+        """
+        try:
+            entries = self._filesystem.ls(self._root, detail=True)
+        except (OSError, ValueError) as error:
+            raise ModelFilesError(f"the model repository {self._root} cannot be read: {error}") from None
+        folders = [str(entry["name"]).rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory"]
+        return tuple(sorted(name for name in folders if not name.startswith(".")))
+
+    def model(self, name: str) -> RepositoryModel:
+        """Read a model's folder.
+
+        Raises:
+            ModelFilesError: there is none of that name, or its configuration cannot be read.
+        """
+        if name not in self.names():
+            raise ModelFilesError(f"failed to load '{name}', failed to poll from model repository")
+        folder = Path(self._root) / name if self._is_local else self._copy(name)
+        return _read(name, folder)
+
+    def _copy(self, name: str) -> Path:
+        target = self._scratch / "repository" / name
+        shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._filesystem.get(f"{self._root}/{name}/", f"{target}/", recursive=True)
+        return target
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+def _read(name: str, folder: Path) -> RepositoryModel:
+    config_file = folder / _CONFIG
+    has_config = config_file.is_file()
+    config = model_config.empty()
+    if has_config:
+        try:
+            config = model_config.from_text(config_file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, model_config.ConfigError) as error:
+            raise ModelFilesError(f"failed to load '{name}', {error}") from None
+    versions = sorted(int(entry.name) for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit())
+    return RepositoryModel(name, folder, config, has_config, tuple(versions), _fingerprint(folder))
+
+
+def _fingerprint(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    seen = [f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    return hashlib.sha256("\n".join(seen).encode()).hexdigest()

@@ -1,0 +1,136 @@
+"""ONNX models in onnxruntime. The only module that imports it."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+# onnxruntime reports home unless this is set before it is imported: our users' models are nobody's business.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from forebay_runtime.protocol.datatypes import BYTES, DATATYPES, Datatype
+from forebay_runtime.protocol.model_config import ModelInterface, ModelTensor
+
+Array = npt.NDArray[Any]
+Provider = Literal["cpu", "cuda"]
+
+_PROVIDERS: Final[dict[Provider, str]] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_ERRORS_ONLY: Final = 3
+
+_DATATYPES: Final[dict[str, Datatype]] = {
+    "tensor(bool)": DATATYPES["BOOL"],
+    "tensor(uint8)": DATATYPES["UINT8"],
+    "tensor(uint16)": DATATYPES["UINT16"],
+    "tensor(uint32)": DATATYPES["UINT32"],
+    "tensor(uint64)": DATATYPES["UINT64"],
+    "tensor(int8)": DATATYPES["INT8"],
+    "tensor(int16)": DATATYPES["INT16"],
+    "tensor(int32)": DATATYPES["INT32"],
+    "tensor(int64)": DATATYPES["INT64"],
+    "tensor(float16)": DATATYPES["FP16"],
+    "tensor(float)": DATATYPES["FP32"],
+    "tensor(double)": DATATYPES["FP64"],
+    "tensor(string)": BYTES,
+}
+
+
+class SessionError(RuntimeError):
+    """A model that onnxruntime does not load or run, or not where it was asked to."""
+
+
+def check_provider(provider: Provider) -> None:
+    """Make sure that this environment's onnxruntime knows the provider.
+
+    Raises:
+        SessionError: it does not; the message says what to install.
+    """
+    if _PROVIDERS[provider] not in onnxruntime.get_available_providers():
+        raise SessionError(
+            f"the onnxruntime of this environment ({onnxruntime.__version__}) has no {_PROVIDERS[provider]}:"
+            " install forebay[runtime-gpu] for GPUs"
+        )
+
+
+class OnnxSession:
+    """A loaded model. `run` may be called by several threads at once; it releases the GIL."""
+
+    def __init__(self, model: Path, provider: Provider, device_index: int = 0) -> None:
+        """Load the model file.
+
+        Raises:
+            SessionError: it cannot be loaded, or not on the provider asked for.
+        """
+        check_provider(provider)
+        self.provider: Provider = provider
+        try:
+            self._session = _session(model, provider, device_index)
+        except Exception as error:
+            raise SessionError(f"onnxruntime cannot load {model.name}: {_first_line(error)}") from None
+        used = self._session.get_providers()
+        if used[0] != _PROVIDERS[provider]:
+            raise SessionError(f"asked for {_PROVIDERS[provider]}, onnxruntime fell back to {', '.join(used)}")
+        self.interface = ModelInterface(
+            inputs=tuple(_tensor(node) for node in self._session.get_inputs()),
+            outputs=tuple(_tensor(node) for node in self._session.get_outputs()),
+        )
+
+    def run(self, output_names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        """The outputs, in the order of their names.
+
+        Raises:
+            SessionError: the model failed on these inputs.
+        """
+        try:
+            results: list[Array] = self._session.run(output_names, inputs)
+        except Exception as error:
+            raise SessionError(f"onnx runtime error: {_first_line(error)}") from None
+        return results
+
+    def warm_up(self, rows: int) -> None:
+        """Run once on zeros with this many rows (0: the model takes no batches), so that memory is what it will be.
+
+        Raises:
+            SessionError: the model failed. Some models rightly fail on zeros; the caller decides what that means.
+        """
+        inputs = {tensor.name: _zeros(tensor, rows) for tensor in self.interface.inputs}
+        self.run([tensor.name for tensor in self.interface.outputs], inputs)
+
+
+def _session(model: Path, provider: Provider, device_index: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    # One thread in each of our instances beats one session with many threads; spinning would eat the event loop's core.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if provider == "cuda":
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        providers: list[Any] = [(_PROVIDERS["cuda"], {"device_id": str(device_index)})]
+    else:
+        providers = [_PROVIDERS["cpu"]]
+    return onnxruntime.InferenceSession(os.fspath(model), options, providers=providers)
+
+
+def _tensor(node: Any) -> ModelTensor:
+    datatype = _DATATYPES.get(node.type)
+    if datatype is None:
+        raise SessionError(f"tensor '{node.name}' is of type {node.type}, which the protocol cannot carry")
+    shape = tuple(dim if isinstance(dim, int) else -1 for dim in node.shape)
+    return ModelTensor(node.name, datatype, shape)
+
+
+def _zeros(tensor: ModelTensor, rows: int) -> Array:
+    shape = [1 if dim == -1 else dim for dim in tensor.shape]
+    if rows and shape:
+        shape[0] = rows
+    if tensor.datatype is BYTES:
+        return np.full(shape, "", dtype=object)
+    return np.zeros(shape, tensor.datatype.dtype)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0]

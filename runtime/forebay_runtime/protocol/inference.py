@@ -1,0 +1,169 @@
+"""An inference request once it is understood, whichever way it came in.
+
+Clients send the same description (names, shapes, parameters) again and again with other data, so the two are kept apart: an
+`InferPlan` is the validated description and can be reused; the data is joined to it by `tensors`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from forebay_runtime.protocol import byte_strings
+from forebay_runtime.protocol.datatypes import BYTES, Datatype
+from forebay_runtime.protocol.errors import InvalidArgumentError, with_request_id
+from forebay_runtime.protocol.signature import GivenInput, ModelSignature, TensorSignature, rows_of
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedInput:
+    """An input whose data comes as bytes: `size` of them."""
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class WantedOutput:
+    """An output the client wants. `classes` above 0: its best classes instead of its values."""
+
+    tensor: TensorSignature
+    binary: bool
+    classes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InferPlan:
+    """A validated description of a request."""
+
+    request_id: str
+    rows: int
+    shape: tuple[tuple[int, ...], ...]
+    """Shapes of the inputs without the batch dimension, in the model's order: requests of one batch agree in it."""
+    inputs: tuple[PlannedInput, ...]
+    outputs: tuple[WantedOutput, ...]
+    output_names: tuple[str, ...]
+    timeout_ns: int = 0
+    given: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    """Inputs whose data was part of the description."""
+    answers: dict[object, bytes] = field(default_factory=dict[object, bytes], compare=False)
+    """Descriptions of answers already given to this plan, by the shapes of the outputs. A cache: it changes no answer."""
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the plan holds for every request with the same description."""
+        return not self.given
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a request's parameters ask for."""
+
+    timeout_ns: int = 0
+    binary_output: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A request as its sender describes it, not yet compared with the model.
+
+    Each input has either a size in `sizes` (its bytes come separately) or an array in `arrays`.
+    """
+
+    request_id: str
+    inputs: Sequence[GivenInput]
+    sizes: Mapping[str, int]
+    arrays: Mapping[str, Array]
+    outputs: Sequence[WantedOutput]
+    parameters: Parameters = Parameters()
+
+
+def make_plan(signature: ModelSignature, described: Description) -> InferPlan:
+    """Check a request's description against the model.
+
+    Raises:
+        InvalidArgumentError: it does not fit; the message is Triton's.
+    """
+    try:
+        rows = rows_of(signature, described.inputs)
+        inputs = tuple(
+            _planned(signature, tensor, described.sizes[tensor.name])
+            for tensor in described.inputs
+            if tensor.name in described.sizes
+        )
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(with_request_id(described.request_id, error.message)) from None
+    skip = 1 if signature.max_batch_size else 0
+    shapes = {tensor.name: tensor.shape[skip:] for tensor in described.inputs}
+    return InferPlan(
+        request_id=described.request_id,
+        rows=rows,
+        shape=tuple(shapes[tensor.name] for tensor in signature.inputs),
+        inputs=inputs,
+        outputs=tuple(described.outputs),
+        output_names=tuple(wanted.tensor.name for wanted in described.outputs),
+        timeout_ns=described.parameters.timeout_ns,
+        given=described.arrays,
+    )
+
+
+def _planned(signature: ModelSignature, given: GivenInput, size: int) -> PlannedInput:
+    datatype = signature.input(given.name).datatype
+    expected = prod(given.shape) * datatype.itemsize
+    if datatype is not BYTES and size != expected:
+        raise InvalidArgumentError(
+            f"input byte size mismatch for input '{given.name}' for model '{signature.name}'. Expected {expected}, got {size}"
+        )
+    return PlannedInput(given.name, datatype, given.shape, size)
+
+
+def all_outputs(signature: ModelSignature, *, binary: bool) -> tuple[WantedOutput, ...]:
+    """What a request gets that names no outputs."""
+    return tuple(WantedOutput(tensor, binary) for tensor in signature.outputs)
+
+
+def tensors(plan: InferPlan, contents: Iterable[memoryview]) -> dict[str, Array]:
+    """The request's arrays: views of `contents`, one part for each of the plan's inputs, copied only where they must be.
+
+    Raises:
+        InvalidArgumentError: a BYTES input is malformed.
+    """
+    arrays = dict(plan.given)
+    for planned, content in zip(plan.inputs, contents, strict=True):
+        arrays[planned.name] = _array(planned, content)
+    return arrays
+
+
+def _array(planned: PlannedInput, content: memoryview) -> Array:
+    if planned.datatype is BYTES:
+        return byte_strings.unpack(content, prod(planned.shape), planned.name).reshape(planned.shape)
+    array = np.frombuffer(content, planned.datatype.dtype).reshape(planned.shape)
+    return array if array.flags.aligned else array.copy()
+
+
+def tail_parts(plan: InferPlan, tail: memoryview, model: str) -> list[memoryview]:
+    """Cut the binary part of an HTTP body into the plan's inputs.
+
+    Raises:
+        InvalidArgumentError: there is too little or too much of it.
+    """
+    parts: list[memoryview] = []
+    offset = 0
+    for planned in plan.inputs:
+        end = offset + planned.size
+        if end > len(tail):
+            raise InvalidArgumentError(
+                f"unexpected size for input '{planned.name}', expecting {end - len(tail)} additional bytes for model '{model}'"
+            )
+        parts.append(tail[offset:end])
+        offset = end
+    if offset != len(tail):
+        raise InvalidArgumentError(f"unexpected additional input data for model '{model}'")
+    return parts

@@ -1,0 +1,85 @@
+"""Tensors as JSON lists."""
+
+import json
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from forebay_runtime.protocol.datatypes import BYTES, Datatype
+from forebay_runtime.protocol.errors import InternalError, InvalidArgumentError
+
+Array = npt.NDArray[Any]
+
+_KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}
+"""Which kinds of numbers may stand for which kind of datatype."""
+
+
+def array_of(data: Any, datatype: Datatype, shape: tuple[int, ...], name: str) -> Array:
+    """The array that a (nested or flat) JSON list describes.
+
+    Raises:
+        InternalError: it does not hold what the shape and datatype say (500, as in Triton).
+        InvalidArgumentError: the datatype has no JSON form, or a number does not fit the datatype.
+    """
+    if not datatype.in_json:
+        raise InvalidArgumentError(
+            f"receiving {datatype.name} data via JSON is not supported. Please use the binary data format for input {name}"
+        )
+    if not isinstance(data, list):
+        raise InternalError("Unable to parse 'data': attempt to access JSON non-array as array")
+    elements: list[Any] = data
+    flat = _strings(elements) if datatype is BYTES else _numbers(elements, datatype, name)
+    if flat.size != prod(shape):
+        raise InternalError("Unable to parse 'data': Shape does not match true shape of 'data' field")
+    return flat.reshape(shape)
+
+
+def _numbers(data: list[Any], datatype: Datatype, name: str) -> Array:
+    try:
+        values = np.array(data) if data else np.empty(0, datatype.dtype)
+    except (ValueError, OverflowError):
+        raise InternalError("Unable to parse 'data': Shape does not match true shape of 'data' field") from None
+    if values.dtype.kind not in _KINDS[datatype.dtype.kind]:
+        raise InternalError(f"Unable to parse 'data': expected {datatype.name} values for input '{name}'")
+    if datatype.dtype.kind in "iu" and values.size:
+        limits = np.iinfo(datatype.dtype)
+        if values.min() < limits.min or values.max() > limits.max:
+            raise InvalidArgumentError(f"input '{name}' holds values outside of {datatype.name}: {limits.min} to {limits.max}")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(values.astype(datatype.dtype, copy=False))
+
+
+def _strings(data: list[Any]) -> Array:
+    try:
+        elements = np.array(data, dtype=object)
+    except ValueError:
+        raise InternalError("Unable to parse 'data': Shape does not match true shape of 'data' field") from None
+    if not all(isinstance(element, str) for element in elements.ravel()):
+        raise InternalError("Unable to parse JSON bytes array: attempt to access JSON non-string as string")
+    return elements
+
+
+def list_of(array: Array, datatype: Datatype) -> bytes:
+    """A tensor as a flat JSON list, row by row.
+
+    Raises:
+        InvalidArgumentError: the datatype has no JSON form.
+    """
+    if not datatype.in_json:
+        raise InvalidArgumentError(
+            f"sending {datatype.name} data via JSON is not supported. Please use the binary data format for output"
+        )
+    flat = np.ascontiguousarray(array).ravel()
+    if datatype is BYTES:
+        return orjson.dumps([_text(element) for element in flat])
+    if flat.dtype.kind == "f" and not np.isfinite(flat).all():
+        # orjson would write null; clients read NaN and Infinity as Triton writes them.
+        return json.dumps(flat.tolist()).encode()
+    return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _text(element: Any) -> str:
+    return element.decode(errors="replace") if isinstance(element, bytes) else str(element)

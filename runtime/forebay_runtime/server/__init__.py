@@ -1,0 +1,1 @@
+"""The edges: HTTP, gRPC, metrics, and the process around them."""

@@ -1,0 +1,243 @@
+"""HTTP requests answered: the v2 protocol with Triton's extensions."""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Mapping
+from typing import Any, Final
+
+from forebay_runtime.protocol import compression, http_answers, infer_json
+from forebay_runtime.protocol.errors import (
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    RequestError,
+    RestrictedError,
+    UnsupportedError,
+)
+from forebay_runtime.protocol.http_answers import BINARY, JSON, TEXT, HttpAnswer, error_answer, json_answer
+from forebay_runtime.protocol.inference import Array, InferPlan, tail_parts, tensors
+from forebay_runtime.server.http_connection import Exchange
+from forebay_runtime.server.http_routes import Handler, match
+from forebay_runtime.service import descriptions, repository_orders
+from forebay_runtime.service.data_plane import DIRECT, DataPlane, GatewayHeaders, version_of
+from forebay_runtime.service.loaded_version import LoadedVersion
+from forebay_runtime.service.repository_control import RepositoryControl
+from forebay_schema import headers
+from forebay_schema.logs import Logger
+
+_log = Logger(__name__)
+_HEADER_LENGTH: Final = "inference-header-content-length"
+_HEADER_LENGTH_NAME: Final = "Inference-Header-Content-Length"
+_EMPTY: Final = HttpAnswer(content_type=TEXT)
+_NOT_FOUND: Final = HttpAnswer(404, (http_answers.error_body("Not Found"),), TEXT)
+_NOT_ALLOWED: Final = HttpAnswer(405, (http_answers.error_body("Method Not Allowed"),), TEXT)
+
+
+class HttpApi:
+    """Answers exchanges; used from the event loop only."""
+
+    def __init__(self, data_plane: DataPlane, control: RepositoryControl, *, token: str, max_body_bytes: int) -> None:
+        self._data_plane = data_plane
+        self._control = control
+        self._token = token
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.max_body_bytes = max_body_bytes
+        self._handlers: dict[str, Handler] = {
+            "infer": self._infer,
+            "server_metadata": lambda _exchange, _values: json_answer(descriptions.server_metadata()),
+            "health_live": lambda _exchange, _values: _EMPTY,
+            "health_ready": self._health_ready,
+            "all_statistics": self._all_statistics,
+            "model_ready": self._model_ready,
+            "model_config": self._model_config,
+            "model_statistics": self._model_statistics,
+            "model_metadata": self._model_metadata,
+            "repository_index": self._repository_index,
+            "repository_load": self._repository_load,
+            "repository_unload": self._repository_unload,
+        }
+
+    @property
+    def closing(self) -> bool:
+        return self._data_plane.draining
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer a request, now or later."""
+        found = match(exchange.head.path)
+        if found is None:
+            exchange.answer(_NOT_FOUND)
+            return
+        try:
+            if found.route.restricted:
+                self._check_token(exchange)
+            if found.route.method not in (exchange.head.method, "ANY"):
+                exchange.answer(_NOT_ALLOWED)
+                return
+            handler = self._handlers.get(found.route.name, _unsupported)
+            answer = handler(exchange, found.values)
+        except RequestError as error:
+            exchange.answer(error_answer(error, _content_type(error)))
+        except Exception:
+            self._failed(exchange)
+        else:
+            self._send(exchange, answer)
+
+    def _send(self, exchange: Exchange, answer: HttpAnswer | Awaitable[HttpAnswer] | None) -> None:
+        if isinstance(answer, HttpAnswer):
+            exchange.answer(answer)
+        elif answer is not None:
+            task = asyncio.ensure_future(self._answer_later(exchange, answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _answer_later(self, exchange: Exchange, answer: Awaitable[HttpAnswer]) -> None:
+        try:
+            exchange.answer(await answer)
+        except RequestError as error:
+            exchange.answer(error_answer(error, _content_type(error)))
+        except Exception:
+            self._failed(exchange)
+
+    def _failed(self, exchange: Exchange) -> None:
+        _log.exception("request failed", path=exchange.head.path)
+        exchange.answer(error_answer(InternalError("internal error, see the server's log")))
+
+    def _check_token(self, exchange: Exchange) -> None:
+        given = exchange.head.headers.get(headers.REPOSITORY_TOKEN, "")
+        if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
+            raise RestrictedError(f"This API is restricted, expecting header '{headers.REPOSITORY_TOKEN}'")
+
+    # Inference.
+
+    def _infer(self, exchange: Exchange, values: Mapping[str, str]) -> None:
+        gateway = _gateway(exchange)
+        loaded = self._data_plane.find(values["model"], version_of(values.get("version", "")), gateway)
+        body = self._plain_body(exchange)
+        plan, arrays = _understand(loaded, exchange, body)
+
+        def reply(outcome: Mapping[str, Array] | RequestError) -> None:
+            exchange.answer(_infer_answer(loaded, plan, outcome, exchange.head.headers.get("accept-encoding", "")))
+
+        call = self._data_plane.submit(loaded, plan, arrays, gateway, reply)
+        exchange.on_gone = lambda: loaded.batcher.cancel(call)
+
+    def _plain_body(self, exchange: Exchange) -> memoryview:
+        coding = exchange.head.headers.get("content-encoding")
+        if coding is None:
+            return exchange.body
+        return compression.decompress(exchange.body, coding, self.max_body_bytes)
+
+    # Health and descriptions.
+
+    def _health_ready(self, _exchange: Exchange, _values: Mapping[str, str]) -> HttpAnswer:
+        return _EMPTY if self._data_plane.server_ready() else HttpAnswer(400, content_type=TEXT)
+
+    def _model_ready(self, exchange: Exchange, values: Mapping[str, str]) -> HttpAnswer:
+        version = version_of(values.get("version", ""))
+        if self._data_plane.model_ready(values["model"], version, _gateway(exchange)):
+            return _EMPTY
+        return HttpAnswer(400, (http_answers.error_body("Model version not ready"),), TEXT)
+
+    def _model_metadata(self, exchange: Exchange, values: Mapping[str, str]) -> HttpAnswer:
+        loaded = self._find(exchange, values)
+        versions = self._data_plane.store.ready_versions(loaded.key.model)
+        return json_answer(descriptions.model_metadata(loaded, versions))
+
+    def _model_config(self, exchange: Exchange, values: Mapping[str, str]) -> HttpAnswer:
+        return json_answer(descriptions.model_config(self._find(exchange, values)))
+
+    def _model_statistics(self, _exchange: Exchange, values: Mapping[str, str]) -> HttpAnswer:
+        version = version_of(values.get("version", ""))
+        return json_answer(descriptions.statistics(self._data_plane.store, values["model"], version))
+
+    def _all_statistics(self, _exchange: Exchange, _values: Mapping[str, str]) -> HttpAnswer:
+        return json_answer(descriptions.statistics(self._data_plane.store, "", None))
+
+    def _find(self, exchange: Exchange, values: Mapping[str, str]) -> LoadedVersion:
+        return self._data_plane.find(values["model"], version_of(values.get("version", "")), _gateway(exchange))
+
+    # Repository control.
+
+    async def _repository_index(self, exchange: Exchange, _values: Mapping[str, str]) -> HttpAnswer:
+        ready_only = infer_json.parse_object(bytes(exchange.body)).get("ready") is True if exchange.body else False
+        return json_answer(descriptions.index(await self._control.index(), ready_only=ready_only))
+
+    async def _repository_load(self, exchange: Exchange, values: Mapping[str, str]) -> HttpAnswer:
+        await repository_orders.load(self._control, values["model"], _order_parameters(exchange))
+        return HttpAnswer()
+
+    async def _repository_unload(self, exchange: Exchange, values: Mapping[str, str]) -> HttpAnswer:
+        try:
+            parameters = _order_parameters(exchange)
+        except InternalError:
+            # Triton unloads whatever the body says.
+            parameters = {}
+        await repository_orders.unload(self._control, values["model"], parameters)
+        return HttpAnswer()
+
+
+def _understand(loaded: LoadedVersion, exchange: Exchange, body: memoryview) -> tuple[InferPlan, dict[str, Array]]:
+    length = _description_length(exchange, len(body))
+    if length == 0:
+        plan = infer_json.raw_plan(loaded.signature, len(body))
+        return plan, tensors(plan, infer_json.raw_parts(plan, body))
+    description = bytes(body[:length])
+    plan = loaded.http_plans.get(description) or loaded.http_plans.keep(
+        description, infer_json.plan(description, loaded.signature)
+    )
+    return plan, tensors(plan, tail_parts(plan, body[length:], loaded.key.model))
+
+
+def _description_length(exchange: Exchange, size: int) -> int:
+    """How much of the body is JSON; 0: none, the body is one raw tensor."""
+    text = exchange.head.headers.get(_HEADER_LENGTH)
+    if text is None:
+        return size
+    if not (text.isascii() and text.isdecimal()) or int(text[:20]) > size:
+        raise InvalidArgumentError(
+            f"Unable to parse {_HEADER_LENGTH_NAME}, got: {text}: it must be a number from 0 to the body's {size} bytes"
+        )
+    return int(text)
+
+
+def _infer_answer(
+    loaded: LoadedVersion, plan: InferPlan, outcome: Mapping[str, Array] | RequestError, accept_encoding: str
+) -> HttpAnswer:
+    if isinstance(outcome, RequestError):
+        return error_answer(outcome, TEXT if isinstance(outcome, InternalError) else JSON)
+    try:
+        answer = infer_json.answer(loaded.signature, plan, outcome)
+    except RequestError as error:
+        return error_answer(error)
+    extra: list[tuple[str, str]] = []
+    if answer.json_size is not None:
+        extra.append((_HEADER_LENGTH_NAME, str(answer.json_size)))
+    parts = answer.parts
+    coding = compression.chosen(accept_encoding) if accept_encoding else None
+    if coding:
+        parts = (compression.compress(parts, coding),)
+        extra.append(("Content-Encoding", coding))
+    return HttpAnswer(200, parts, JSON if answer.json_size is None else BINARY, extra)
+
+
+def _gateway(exchange: Exchange) -> GatewayHeaders:
+    given = exchange.head.headers
+    version = given.get(headers.VERSION)
+    model = given.get(headers.MODEL, "")
+    if version is None and not model:
+        return DIRECT
+    return GatewayHeaders(version_of(version or ""), model)
+
+
+def _order_parameters(exchange: Exchange) -> Mapping[str, Any]:
+    if not exchange.body:
+        return {}
+    return infer_json.parse_parameters(bytes(exchange.body))
+
+
+def _content_type(error: RequestError) -> str:
+    return TEXT if isinstance(error, (NotFoundError, RestrictedError)) else JSON
+
+
+def _unsupported(exchange: Exchange, _values: Mapping[str, str]) -> HttpAnswer:
+    raise UnsupportedError(f"{exchange.head.path} is not supported by this server")

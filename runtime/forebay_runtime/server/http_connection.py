@@ -1,0 +1,241 @@
+"""One HTTP/1.x connection: bodies are received straight into their final buffer, answers go out in order.
+
+One request at a time is answered; what a client sends ahead waits in the buffer, and beyond that in the socket.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+
+import numpy as np
+
+from forebay_runtime.protocol import http_head
+from forebay_runtime.protocol.compression import too_large
+from forebay_runtime.protocol.errors import InvalidArgumentError, RequestError
+from forebay_runtime.protocol.http_answers import HttpAnswer, error_answer, head_of
+from forebay_runtime.protocol.http_chunks import BodyTooLargeError, ChunkDecoder, ChunkError
+from forebay_runtime.protocol.http_head import MAX_HEAD_BYTES, HttpSyntaxError, RequestHead
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LINGER_S: Final = 2.0
+_ALIGNMENT: Final = 64
+_MOST_DIGITS: Final = 18
+_NOTHING: Final = memoryview(b"")
+
+
+class Exchange:
+    """One request and its answer. `answer` may come at any time, once; after the client went away it does nothing."""
+
+    __slots__ = ("_connection", "body", "head", "on_gone")
+
+    def __init__(self, connection: "HttpConnection", head: RequestHead, body: memoryview) -> None:
+        self._connection = connection
+        self.head = head
+        self.body = body
+        self.on_gone: Callable[[], None] | None = None
+        """Called when the client goes away before the answer."""
+
+    def answer(self, answer: HttpAnswer) -> None:
+        self.on_gone = None
+        self.body = _NOTHING
+        self._connection.finish(self, answer)
+
+
+class HttpService(Protocol):
+    """What answers."""
+
+    @property
+    def max_body_bytes(self) -> int: ...
+    @property
+    def closing(self) -> bool:
+        """Whether connections are to be closed after their next answer."""
+        ...
+
+    def handle(self, exchange: Exchange) -> None: ...
+
+
+class HttpConnection(asyncio.BufferedProtocol):
+    def __init__(self, service: HttpService, open_connections: "set[HttpConnection]") -> None:
+        self._service = service
+        self._open = open_connections
+        self._transport: asyncio.Transport
+        self._buffer = bytearray(MAX_HEAD_BYTES)
+        self._view = memoryview(self._buffer)
+        self._filled = 0
+        self._head: RequestHead | None = None
+        self._body: memoryview | None = None
+        self._body_filled = 0
+        self._chunks: ChunkDecoder | None = None
+        self._exchange: Exchange | None = None
+        self._may_write = True
+        self._reading_paused = False
+        self._discarding = False
+
+    # asyncio calls these.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._open.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._open.discard(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None and exchange.on_gone is not None:
+            exchange.on_gone()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        if self._discarding:
+            return self._view
+        if self._body is not None:
+            return self._body[self._body_filled :]
+        return self._view[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._discarding:
+            return
+        if self._body is None:
+            self._filled += nbytes
+            self._advance()
+            return
+        self._body_filled += nbytes
+        if self._body_filled == len(self._body):
+            self._begin(self._body)
+
+    def eof_received(self) -> bool | None:
+        # A client that has closed its side is taken to be gone, as Triton does.
+        return None
+
+    def pause_writing(self) -> None:
+        self._may_write = False
+
+    def resume_writing(self) -> None:
+        self._may_write = True
+        self._advance()
+
+    # The service calls these.
+
+    def finish(self, exchange: Exchange, answer: HttpAnswer) -> None:
+        """Send the answer of the current request, and go on with what the client has sent meanwhile."""
+        if exchange is not self._exchange or self._transport.is_closing():
+            return
+        self._exchange = None
+        keep_alive = exchange.head.keep_alive and not self._service.closing
+        self._send(answer, exchange.head, keep_alive=keep_alive)
+        if not keep_alive:
+            self._transport.close()
+            return
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        if self._filled:
+            # Not at once: a client with many requests in one packet must not keep the loop to itself.
+            asyncio.get_running_loop().call_soon(self._advance)
+
+    def close_when_idle(self) -> None:
+        """Close now where no request is on its way."""
+        if self._exchange is None and self._head is None and not self._filled:
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # Reading.
+
+    def _advance(self) -> None:
+        """Begin the next request if it is there as a whole."""
+        while self._filled and self._may_write and self._exchange is None and self._body is None:
+            if self._transport.is_closing() or self._discarding:
+                return
+            try:
+                progressed = self._read_chunks() if self._chunks else self._read_head()
+            except (HttpSyntaxError, ChunkError) as error:
+                self._refuse(InvalidArgumentError(str(error)))
+                return
+            except BodyTooLargeError:
+                self._refuse(too_large(self._service.max_body_bytes))
+                return
+            if not progressed:
+                return
+        if self._filled == len(self._buffer) and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _read_head(self) -> bool:
+        start = 2 if self._buffer.startswith(b"\r\n") else 0
+        end = self._buffer.find(b"\r\n\r\n", start, self._filled)
+        if end < 0:
+            if self._filled == len(self._buffer):
+                raise HttpSyntaxError(f"the request's header fields are larger than {MAX_HEAD_BYTES} bytes")
+            return False
+        head = http_head.parse(bytes(self._view[start : end + 4]))
+        self._consume(end + 4)
+        self._head = head
+        if head.content_length > self._service.max_body_bytes:
+            raise BodyTooLargeError
+        if head.expects_continue and self._filled < head.content_length:
+            self._transport.write(_CONTINUE)
+        if head.chunked:
+            self._chunks = ChunkDecoder(self._service.max_body_bytes)
+        elif head.content_length:
+            self._receive(head)
+        else:
+            self._begin(_NOTHING)
+        return True
+
+    def _receive(self, head: RequestHead) -> None:
+        """Make the buffer of a body, with what has come already; the rest will be received into it."""
+        body = _aligned(head)
+        have = min(self._filled, head.content_length)
+        body[:have] = self._view[:have]
+        self._consume(have)
+        self._body, self._body_filled = body, have
+        if have == head.content_length:
+            self._begin(body)
+
+    def _read_chunks(self) -> bool:
+        assert self._chunks is not None
+        taken = self._chunks.feed(bytes(self._view[: self._filled]))
+        self._consume(taken)
+        if self._chunks.done:
+            body, self._chunks = self._chunks.body, None
+            self._begin(memoryview(body))
+            return True
+        return taken > 0
+
+    def _consume(self, count: int) -> None:
+        rest = self._filled - count
+        if rest:
+            self._buffer[:rest] = self._buffer[count : self._filled]
+        self._filled = rest
+
+    def _begin(self, body: memoryview) -> None:
+        head, self._head, self._body = self._head, None, None
+        assert head is not None
+        self._exchange = Exchange(self, head, body)
+        self._service.handle(self._exchange)
+
+    # Writing.
+
+    def _send(self, answer: HttpAnswer, head: RequestHead | None, *, keep_alive: bool) -> None:
+        http10 = head.http10 if head else False
+        first = head_of(answer, http10=http10, keep_alive=keep_alive)
+        if head is not None and head.method == "HEAD":
+            self._transport.write(first)
+        else:
+            self._transport.writelines([first, *answer.parts])
+
+    def _refuse(self, error: RequestError) -> None:
+        """Answer a request that cannot be read to its end, then close: what follows it is anybody's guess."""
+        self._send(error_answer(error), self._head, keep_alive=False)
+        self._discarding = True
+        # A close with unread data would reset the connection, and the client might never see the answer.
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        asyncio.get_running_loop().call_later(_LINGER_S, self._transport.close)
+
+
+def _aligned(head: RequestHead) -> memoryview:
+    """An uninitialised buffer in which the first tensor behind the JSON header is aligned, so that it needs no copy."""
+    described = head.headers.get("inference-header-content-length", "")[:_MOST_DIGITS]
+    offset = -int(described) % _ALIGNMENT if described.isdecimal() else 0
+    return np.empty(offset + head.content_length, dtype=np.uint8).data[offset:]

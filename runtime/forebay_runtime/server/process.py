@@ -1,0 +1,156 @@
+"""The server as a process: starts to listen, loads, answers until it is told to end, and ends without a failed request."""
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from forebay_runtime.engine.artifacts import ArtifactCache
+from forebay_runtime.engine.devices import open_device
+from forebay_runtime.engine.model_files import ModelRepository
+from forebay_runtime.server.http_api import HttpApi
+from forebay_runtime.server.http_connection import HttpConnection, HttpService
+from forebay_runtime.server.metrics_page import MetricsApi
+from forebay_runtime.service.data_plane import DataPlane
+from forebay_runtime.service.loading import Loader
+from forebay_runtime.service.model_store import ModelStore
+from forebay_runtime.service.repository_control import RepositoryControl
+from forebay_runtime.service.server_state import StateFile
+from forebay_runtime.settings import Settings
+from forebay_schema.logs import Logger
+
+_log = Logger(__name__)
+_QUIET_S: Final = 0.5
+"""How long nothing may come before a draining server ends: its readiness has to be seen, its last answers to arrive."""
+_CHECK_S: Final = 0.02
+
+
+class Listeners:
+    """HTTP listeners and their open connections."""
+
+    def __init__(self) -> None:
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[HttpConnection] = set()
+
+    async def listen(self, service: HttpService, address: str, port: int) -> int:
+        """Listen; return the port.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: HttpConnection(service, self._connections), address, port, backlog=1024)
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    def close_idle(self) -> None:
+        """Close the connections on which no request is on its way."""
+        for connection in tuple(self._connections):
+            connection.close_when_idle()
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        for connection in tuple(self._connections):
+            connection.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    http: int
+    grpc: int
+    metrics: int
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        OSError: a port cannot be had.
+        SessionError: the device cannot be used.
+        GpuError: there is no such GPU.
+    """
+    stop = _stop_signal()
+    with tempfile.TemporaryDirectory(prefix="forebay-runtime-") as temporary:
+        scratch = settings.scratch or Path(temporary)
+        device = open_device(settings.device, settings.device_memory)
+        store = ModelStore()
+        data_plane = DataPlane(store, strict_readiness=settings.strict_readiness)
+        loader = Loader(device)
+        control = _control(settings, scratch, store, loader)
+        listeners = Listeners()
+        token = settings.repository_token_file.read_text(encoding="utf-8").strip() if settings.repository_token_file else ""
+        api = HttpApi(data_plane, control, token=token, max_body_bytes=settings.http_max_input_size)
+        http = await listeners.listen(api, settings.http_address, settings.http_port)
+        metrics = await listeners.listen(MetricsApi(data_plane, device), settings.metrics_address, settings.metrics_port)
+        _announce(settings, Ports(http, 0, metrics))
+        loading = asyncio.ensure_future(_load(control, settings, data_plane))
+        await stop.wait()
+        await _drain(data_plane, listeners, settings.exit_timeout_s)
+        loading.cancel()
+        listeners.close()
+        loader.close()
+    _log.info("stopped")
+
+
+def _control(settings: Settings, scratch: Path, store: ModelStore, loader: Loader) -> RepositoryControl:
+    return RepositoryControl(
+        store=store,
+        loader=loader,
+        artifacts=ArtifactCache(scratch / "artifacts", settings.artifact_cache),
+        state_file=StateFile(scratch / "server-state.json"),
+        repository=ModelRepository(settings.model_repository, scratch) if settings.model_repository else None,
+        mode="explicit" if settings.explicit else "none",
+        auto_complete=settings.auto_complete,
+    )
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _announce(settings: Settings, ports: Ports) -> None:
+    _log.info("listening", http=ports.http, grpc=ports.grpc, metrics=ports.metrics)
+    if settings.ready_file is None:
+        return
+    content = {"pid": os.getpid(), "http": ports.http, "grpc": ports.grpc, "metrics": ports.metrics}
+    part = settings.ready_file.with_name(f".{settings.ready_file.name}.part")
+    part.write_text(json.dumps(content), encoding="utf-8")
+    part.replace(settings.ready_file)
+
+
+async def _load(control: RepositoryControl, settings: Settings, data_plane: DataPlane) -> None:
+    try:
+        await control.start(settings.load_models)
+    except Exception:
+        _log.exception("the models of the command line are not loaded")
+        return
+    data_plane.started = True
+    # What is loaded stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+
+
+async def _drain(data_plane: DataPlane, listeners: Listeners, timeout_s: float) -> None:
+    """Answer what is on its way; take nothing new from the gateway; wait until nothing has come for a while."""
+    data_plane.draining = True
+    _log.info("draining", timeout_seconds=timeout_s)
+    deadline = time.monotonic() + timeout_s
+    quiet_since = time.monotonic()
+    while (now := time.monotonic()) < deadline:
+        if not data_plane.idle():
+            quiet_since = now
+        elif now - quiet_since >= _QUIET_S:
+            break
+        await asyncio.sleep(_CHECK_S)
+    listeners.close_idle()

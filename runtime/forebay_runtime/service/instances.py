@@ -1,0 +1,125 @@
+"""Instances of a loaded version: threads that run batches one after the other."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from forebay_runtime.domain.pace import Pace
+from forebay_runtime.protocol.errors import InternalError, RequestError
+from forebay_runtime.protocol.inference import Array
+from forebay_runtime.service.statistics import BatchTimes
+
+
+class Model(Protocol):
+    """What an instance runs."""
+
+    def run(self, output_names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Inputs of the requests that run together; `rows` of each, in the same order."""
+
+    inputs: Sequence[Mapping[str, Array]]
+    rows: Sequence[int]
+    output_names: tuple[str, ...]
+
+    @property
+    def total_rows(self) -> int:
+        return sum(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """The outputs of each request of a batch, or what went wrong with all of them."""
+
+    outputs: Sequence[Mapping[str, Array]]
+    times: BatchTimes
+    error: RequestError | None = None
+
+
+def execute(model: Model, batch: Batch, pace: Pace) -> BatchResult:
+    """Run a batch in this thread, for as long as the device's pace says."""
+    start = time.monotonic_ns()
+    inputs = _joined(batch)
+    joined = time.monotonic_ns()
+    try:
+        results = model.run(batch.output_names, inputs)
+        error = None
+    except Exception as failure:
+        results, error = [], InternalError(str(failure))
+    ran = time.monotonic_ns()
+    try:
+        outputs = _split(batch, results) if error is None else []
+    except InternalError as failure:
+        outputs, error = [], failure
+    split = time.monotonic_ns()
+    wait_s = pace.remaining(batch.total_rows, (split - start) / 1e9)
+    if wait_s:
+        time.sleep(wait_s)
+        # What the simulated device takes longer counts as its inference.
+        paced = time.monotonic_ns() - split
+        return BatchResult(
+            outputs, BatchTimes(joined - start, ran - joined + paced, split - ran, split + paced - start), error
+        )
+    return BatchResult(outputs, BatchTimes(joined - start, ran - joined, split - ran, split - start), error)
+
+
+def _joined(batch: Batch) -> Mapping[str, Array]:
+    if len(batch.inputs) == 1:
+        return batch.inputs[0]
+    return {name: np.concatenate([inputs[name] for inputs in batch.inputs]) for name in batch.inputs[0]}
+
+
+def _split(batch: Batch, results: Sequence[Array]) -> Sequence[Mapping[str, Array]]:
+    named = dict(zip(batch.output_names, results, strict=True))
+    if len(batch.inputs) == 1:
+        return [named]
+    total = batch.total_rows
+    for name, array in named.items():
+        if array.ndim == 0 or array.shape[0] != total:
+            raise InternalError(
+                f"output '{name}' has shape {list(array.shape)} for a batch of {total} rows: the model mixes the rows of"
+                " its batches; set max_batch_size to 0"
+            )
+    parts: list[Mapping[str, Array]] = []
+    start = 0
+    for rows in batch.rows:
+        parts.append({name: array[start : start + rows] for name, array in named.items()})
+        start += rows
+    return parts
+
+
+Finished = Callable[[BatchResult], None]
+
+
+class Instances:
+    """Threads that share one model. `start` hands a batch to a free one; `finished` is called in that thread."""
+
+    def __init__(self, model: Model, count: int, pace: Pace, name: str) -> None:
+        self._work: queue.SimpleQueue[tuple[Batch, Finished] | None] = queue.SimpleQueue()
+        self._model = model
+        self._pace = pace
+        self.count = count
+        for index in range(count):
+            threading.Thread(target=self._serve, name=f"{name}-{index}", daemon=True).start()
+
+    def start(self, batch: Batch, finished: Finished) -> None:
+        self._work.put((batch, finished))
+
+    def stop(self) -> None:
+        """Let the threads end once they have done what was handed to them."""
+        for _ in range(self.count):
+            self._work.put(None)
+
+    def _serve(self) -> None:
+        while (work := self._work.get()) is not None:
+            batch, finished = work
+            finished(execute(self._model, batch, self._pace))
+            # Nothing of a request may live on while this thread waits for the next.
+            del work, batch, finished

@@ -1,0 +1,199 @@
+"""Loading one version onto the device: session, warm-up, footprint, and whether it may stay."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from forebay_runtime.domain.batching import BatchPolicy
+from forebay_runtime.domain.memory_ledger import DoesNotFit, MemoryLedger
+from forebay_runtime.domain.orders import VersionKey
+from forebay_runtime.domain.queue_policy import QueuePolicy, TimeoutAction
+from forebay_runtime.engine.devices import Device
+from forebay_runtime.engine.model_files import size_of
+from forebay_runtime.engine.onnx_session import OnnxSession, SessionError
+from forebay_runtime.protocol import model_config
+from forebay_runtime.protocol.model_config import ConfigError, ModelConfig, ServedAs
+from forebay_runtime.service.batcher import Batcher
+from forebay_runtime.service.call_queue import CallQueue
+from forebay_runtime.service.instances import Instances
+from forebay_runtime.service.loaded_version import LoadedVersion, Origin
+from forebay_runtime.service.statistics import Statistics
+from forebay_schema.logs import Logger
+
+_log = Logger(__name__)
+_RUNTIME_BYTES: Final = 64 << 20
+"""What a session takes beside weights and activations, where nothing better is known."""
+_GPU_KIND: Final = "KIND_GPU"
+_CPU_KIND: Final = "KIND_CPU"
+
+
+class LoadRefusedError(RuntimeError):
+    """A version that may not stay on this device; the message has the numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """What is known of a model before it is loaded."""
+
+    key: VersionKey
+    model_file: Path
+    config: ModelConfig
+    labels: Callable[[ModelConfig], dict[str, tuple[str, ...]]]
+    origin: Origin
+    default_max_batch_size: int
+    """For a model that takes batches and whose configuration does not say how large; 0: none."""
+    estimate: Callable[[int], int]
+    """The memory estimate in bytes for a batch size."""
+    memory_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    session: OnnxSession
+    served: ServedAs
+    footprint_bytes: int
+    seconds: float
+
+
+def plain_estimate(model_file: Path) -> Callable[[int], int]:
+    """An estimate for a model that comes without a manifest: its weights twice, and what a session takes."""
+    size = size_of(model_file)
+    return lambda _batch_size: 2 * size + _RUNTIME_BYTES
+
+
+class Loader:
+    """Loads one version at a time, so that the growth of the device's used memory means something."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self._ledger = MemoryLedger(device.total_bytes)
+        self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
+
+    async def load(self, footing: Footing) -> LoadedVersion:
+        """Load a version and account for it.
+
+        Raises:
+            ConfigError: its configuration contradicts the model, the device, or itself.
+            SessionError: onnxruntime does not load it.
+            LoadRefusedError: it takes more memory than there is; nothing of it stays.
+        """
+        async with self._turn:
+            loaded = await asyncio.get_running_loop().run_in_executor(self._thread, self._open, footing)
+            self._ledger = self._ledger.with_version(footing.key, loaded.footprint_bytes)
+        _log.info(
+            "model loaded",
+            model=footing.key.model,
+            version=footing.key.version,
+            footprint_bytes=loaded.footprint_bytes,
+            seconds=round(loaded.seconds, 3),
+        )
+        return self._version(footing, loaded)
+
+    def release(self, key: VersionKey) -> None:
+        """The version is gone from the device."""
+        self._ledger = self._ledger.without(key)
+        gc.collect()
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _open(self, footing: Footing) -> _Loaded:
+        start = time.monotonic()
+        _check_placement(footing.config, self.device)
+        used_before = self.device.used_bytes()
+        session = OnnxSession(footing.model_file, self.device.provider, self.device.index)
+        served = _served(footing, session)
+        estimate = footing.estimate(max(1, served.signature.max_batch_size))
+        if self.device.kind == "simulated":
+            self._check(footing, estimate)
+        _warm_up(session, served, served.instances or self.device.default_instances)
+        grown = max(0, self.device.used_bytes() - used_before)
+        footprint = self.device.footprint(grown, size_of(footing.model_file), estimate)
+        try:
+            self._check(footing, footprint)
+        except LoadRefusedError:
+            del session
+            gc.collect()
+            raise
+        return _Loaded(session, served, footprint, time.monotonic() - start)
+
+    def _check(self, footing: Footing, footprint: int) -> None:
+        refusal = self._ledger.check(footprint, footing.memory_limit)
+        if isinstance(refusal, DoesNotFit):
+            raise LoadRefusedError(refusal.reason)
+
+    def _version(self, footing: Footing, loaded: _Loaded) -> LoadedVersion:
+        served, statistics = loaded.served, Statistics()
+        count = served.instances or self.device.default_instances
+        name = f"{footing.key.model}:{footing.key.version}"
+        instances = Instances(loaded.session, count, self.device.pace, name)
+        batcher = Batcher(_batch_policy(served), CallQueue(_queue_policy(served)), instances, statistics)
+        return LoadedVersion(
+            key=footing.key,
+            served=served,
+            origin=footing.origin,
+            batcher=batcher,
+            statistics=statistics,
+            footprint_bytes=loaded.footprint_bytes,
+            provider=loaded.session.provider,
+            load_seconds=loaded.seconds,
+        )
+
+
+def _served(footing: Footing, session: OnnxSession) -> ServedAs:
+    interface = session.interface
+    config = model_config.complete(footing.config, footing.key.model, interface, footing.default_max_batch_size)
+    return model_config.served_as(config, footing.key.version, interface, footing.labels(config))
+
+
+def _check_placement(config: ModelConfig, device: Device) -> None:
+    asked = model_config.provider(config)
+    if asked not in ("auto", device.provider):
+        raise ConfigError(
+            f"it asks for provider {asked}, but this server's device is {device.kind} and runs on {device.provider}:"
+            " set serving.provider to auto, or give it a device of that kind"
+        )
+    for group in config.instance_group:
+        kind = model_config.instance_kind(group)
+        if (kind == _GPU_KIND and device.kind == "cpu") or (kind == _CPU_KIND and device.kind == "gpu"):
+            raise ConfigError(f"its instance_group asks for {kind}, but this server's device is {device.kind}")
+
+
+def _warm_up(session: OnnxSession, served: ServedAs, instances: int) -> None:
+    """Run as many largest batches at once as there are instances, so that memory is what it will be at most."""
+    rows = served.signature.max_batch_size
+    with ThreadPoolExecutor(max_workers=instances, thread_name_prefix="warm-up") as threads:
+        runs = [threads.submit(session.warm_up, rows) for _ in range(instances)]
+        failures = [run.exception() for run in runs]
+    for failure in failures:
+        if isinstance(failure, SessionError):
+            # Zeros are no valid input of every model; it is loaded all the same.
+            _log.warning("warm-up failed", model=served.signature.name, reason=str(failure))
+            return
+        if failure is not None:
+            raise failure
+
+
+def _batch_policy(served: ServedAs) -> BatchPolicy:
+    if not served.config.HasField("dynamic_batching"):
+        return BatchPolicy(max_rows=1)
+    return BatchPolicy(
+        max_rows=max(1, served.signature.max_batch_size),
+        preferred=frozenset(served.preferred_batch_sizes),
+        max_delay_ns=served.max_delay_us * 1000,
+    )
+
+
+def _queue_policy(served: ServedAs) -> QueuePolicy:
+    return QueuePolicy(
+        max_size=served.max_queue_size,
+        default_timeout_ns=served.default_timeout_us * 1000,
+        action=TimeoutAction.DELAY if served.delay_when_late else TimeoutAction.REJECT,
+        allow_override=served.timeout_override,
+    )
