@@ -1,6 +1,7 @@
 """What the gateway answers with for a model."""
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from forebay_schema.addresses import ModelAddress
@@ -35,3 +36,31 @@ class Route:
     reason: str = ""
     versions: tuple[WeightedVersion, ...] = ()
     """With `ROUTED`: at least one, weights add up to 100, each with endpoints. Otherwise none."""
+
+
+def routed(address: ModelAddress, version: int, endpoints: Iterable[Endpoint]) -> Route:
+    """All requests go to one version."""
+    versions = (WeightedVersion(version, 100, tuple(sorted(endpoints))),)
+    return Route(address=address, state=RouteState.ROUTED, versions=versions)
+
+
+def held(address: ModelAddress, reason: str = "") -> Route:
+    return Route(address=address, state=RouteState.HELD, reason=reason)
+
+
+def stopped(address: ModelAddress, reason: str) -> Route:
+    return Route(address=address, state=RouteState.STOPPED, reason=reason)
+
+
+def table_of(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """The route table: sorted by address."""
+    return tuple(sorted(routes, key=lambda route: (route.address.namespace, route.address.name)))
+
+
+def named(routes: Iterable[Route]) -> dict[ModelAddress, frozenset[tuple[int, Endpoint]]]:
+    """For every model that is routed: the versions and endpoints that its requests may go to."""
+    return {
+        route.address: frozenset((entry.version, endpoint) for entry in route.versions for endpoint in entry.endpoints)
+        for route in routes
+        if route.versions
+    }

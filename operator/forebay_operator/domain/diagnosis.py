@@ -1,0 +1,108 @@
+"""What stands between a revision and its replicas: the first obstacle, in the order in which they are overcome."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from forebay_operator.domain.conversions import ConversionState, Preparation
+from forebay_operator.domain.failures import LoadFailure
+from forebay_operator.domain.outcome import Outcome
+from forebay_operator.domain.snapshot import Server, ServerPhase
+from forebay_operator.domain.wording import clause, counted, listed
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a revision has fewer ready replicas than it should."""
+
+    reason: str
+    """CamelCase, for programs."""
+    text: str
+    """What happened and what to do, as a clause without full stop: `the load failed on s-1: …; …`."""
+    is_failure: bool = False
+    """Whether it stays until somebody changes something."""
+
+
+def obstacle(outcome: Outcome) -> Obstacle | None:
+    """What keeps the target from having all the replicas it should have now; None: nothing does."""
+    assessment = outcome.assessment
+    return (
+        _conversion(assessment.preparation) or _device(outcome) or (_replicas(outcome) if assessment.scaling.wanted else None)
+    )
+
+
+def _conversion(preparation: Preparation) -> Obstacle | None:
+    failure = preparation.failure
+    state = preparation.state
+    if state is ConversionState.DONE:
+        return None
+    if state is ConversionState.SUSPENDED:
+        return Obstacle("NotConverted", "it is not converted while it is stopped")
+    if state is ConversionState.RUNNING:
+        progress = clause(preparation.progress)
+        return Obstacle("Converting", f"it is being converted ({progress})" if progress else "it is being converted")
+    if failure is None:
+        return Obstacle("ConversionFailed", "its conversion failed and does not say why; see its log", is_failure=True)
+    again = "; it is tried again by itself" if state is ConversionState.PAUSED else ""
+    text = f"its conversion failed at {failure.stage}: {clause(failure.cause)}; {clause(failure.remedy)}{again}"
+    return Obstacle("ConversionFailed", text, is_failure=state is ConversionState.FAILED)
+
+
+def _device(outcome: Outcome) -> Obstacle | None:
+    site = outcome.assessment.sight.site
+    return None if site.pools else Obstacle("NoDevice", clause(_lowered(site.reason)), is_failure=True)
+
+
+def _replicas(outcome: Outcome) -> Obstacle | None:
+    failures = outcome.assessment.failures
+    placed = outcome.target
+    if failures and not any(each.is_ready for each in placed.kept):
+        return _load_failed(failures)
+    if placed.unplaced:
+        return _no_room(outcome)
+    if placed.swapped:
+        return Obstacle("Swapping", "there is no room for both: the old replica goes first, and requests wait meanwhile")
+    if placed.planned:
+        return _waiting(outcome)
+    coming = [each for each in placed.kept if not each.is_ready]
+    if coming or placed.added or not outcome.assessment.revisions.durable:
+        return _loading([*(each.server.name for each in coming), *placed.added])
+    return None
+
+
+def _load_failed(failures: Mapping[str, LoadFailure]) -> Obstacle:
+    server, failure = max(failures.items(), key=lambda item: item[1].at)
+    reason = clause(failure.reason) or "the server gave no reason"
+    text = f"its load failed on {server}: {reason}; it is tried again by itself, or change the spec"
+    return Obstacle("LoadFailed", text, is_failure=True)
+
+
+def _no_room(outcome: Outcome) -> Obstacle:
+    reason = _lowered(outcome.target.reason)
+    if ":" in reason:
+        return Obstacle("NoRoom", reason, is_failure=True)
+    return Obstacle("NoRoom", f"{reason}: free memory, lower maxReplicas, or add a device", is_failure=True)
+
+
+def _waiting(outcome: Outcome) -> Obstacle:
+    names = [name for name in outcome.target.planned if name]
+    servers = {each.name: each for each in (replica.server for replica in outcome.assessment.sight.replicas)}
+    late = [each for each in servers.values() if each.name in names and each.phase is ServerPhase.STARTING]
+    if late:
+        return Obstacle("WaitingForServer", _starting(late[0]))
+    if names:
+        return Obstacle("WaitingForRoom", f"it waits for memory to be freed on {listed(sorted(set(names)))}")
+    return Obstacle("WaitingForServer", f"it waits for {counted(len(outcome.target.planned), 'server')} to start")
+
+
+def _starting(server: Server) -> str:
+    message = clause(server.message)
+    return f"it waits for {server.name} to start" + (f": {message}" if message else "")
+
+
+def _loading(servers: list[str]) -> Obstacle:
+    where = f" on {listed(sorted(servers))}" if servers else ""
+    return Obstacle("Loading", f"it is being loaded{where}")
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]

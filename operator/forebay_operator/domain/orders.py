@@ -1,0 +1,100 @@
+"""Loads and unloads: given again until the server's page shows them, under one sequence that never falls."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from forebay_operator.domain.actions import LoadReplica, UnloadReplica
+from forebay_operator.domain.fleet import Order, OrderKind, Replica, ReplicaKey, ReplicaStage, takes_orders
+from forebay_operator.domain.revisions import serving_of
+from forebay_operator.domain.routes import Endpoint
+from forebay_operator.domain.snapshot import Holding, HoldingPhase, Server
+from forebay_operator.domain.status import RevisionRecord
+from forebay_schema.addresses import ModelAddress
+
+_CANCEL_SETTLES_S = 2.0
+"""How long after cancelling a load that was never seen its room stays taken: it may still be on its way."""
+
+Acknowledged = Callable[[ModelAddress], frozenset[tuple[int, Endpoint]] | None]
+"""What Envoy may still send a model's requests to. None: not known."""
+
+
+@dataclass(slots=True)
+class OrderBook:
+    """The orders that stand after this step, and the actions that give them. Filled during one step, then read."""
+
+    now: float
+    before: Mapping[ReplicaKey, Order]
+    last_sequence: int
+    orders: dict[ReplicaKey, Order] = field(default_factory=dict[ReplicaKey, Order])
+    actions: list[LoadReplica | UnloadReplica] = field(default_factory=list[LoadReplica | UnloadReplica])
+
+    def load(self, server: Server, address: ModelAddress, record: RevisionRecord) -> None:
+        """Have a ready server hold a revision whose artifact is known."""
+        if not takes_orders(server) or record.artifact is None:
+            return
+        order = self._order(ReplicaKey(server.name, address.name, record.number), address, OrderKind.LOAD)
+        self.actions.append(
+            LoadReplica(
+                server=server.name,
+                address=address,
+                version=record.number,
+                digest=record.artifact.digest,
+                serving=serving_of(record),
+                memory_limit_bytes=server.pool.device.memory_bytes,
+                sequence=order.sequence,
+            )
+        )
+
+    def unload(self, replica: Replica, acknowledged: Acknowledged) -> None:
+        """Have a server let go, unless requests may still be sent there, or it is letting go already."""
+        if not takes_orders(replica.server) or _may_be_used(replica, acknowledged):
+            return
+        pending = self.before.get(replica.key)
+        if replica.stage is ReplicaStage.UNLOADING and (pending is None or replica.holding is not None):
+            return
+        order = self._order(replica.key, replica.address, OrderKind.UNLOAD, blind=replica.holding is None)
+        self.actions.append(
+            UnloadReplica(
+                server=replica.server.name, address=replica.address, version=replica.version, sequence=order.sequence
+            )
+        )
+
+    def _order(self, key: ReplicaKey, address: ModelAddress, kind: OrderKind, *, blind: bool = False) -> Order:
+        order = self.before.get(key)
+        if order is None or order.kind is not kind:
+            self.last_sequence = max(self.last_sequence + 1, int(self.now * 1000))
+            order = Order(key=key, address=address, kind=kind, sequence=self.last_sequence, at=self.now, blind=blind)
+        self.orders[key] = order
+        return order
+
+
+def settle(orders: Mapping[ReplicaKey, Order], servers: Iterable[Server]) -> dict[ReplicaKey, Order]:
+    """The orders that do not show yet, on servers that can still show them."""
+    if not orders:
+        return {}
+    by_name = {server.name: server for server in servers}
+    return {key: order for key, order in orders.items() if _stands(order, by_name.get(key.server))}
+
+
+def _stands(order: Order, server: Server | None) -> bool:
+    if server is None or not takes_orders(server):
+        return False
+    shown = next((each for each in server.holdings if (each.model, each.version) == order.key[1:]), None)
+    if order.kind is OrderKind.LOAD:
+        return shown is None or _failed_before(shown, order)
+    if shown is not None:
+        return shown.phase is not HoldingPhase.UNLOADING
+    return order.blind and server.observed_at is not None and server.observed_at < order.at + _CANCEL_SETTLES_S
+
+
+def _failed_before(shown: Holding, order: Order) -> bool:
+    """Whether a failure on the page is older than the order, so that the order is still on its way."""
+    return shown.phase is HoldingPhase.FAILED and shown.failed_at is not None and shown.failed_at <= order.at
+
+
+def _may_be_used(replica: Replica, acknowledged: Acknowledged) -> bool:
+    named = acknowledged(replica.address)
+    if named is None:
+        # Where requests go is not known. A replica that is not ready answers none; a ready one may be in use.
+        return replica.stage is ReplicaStage.READY
+    return (replica.version, replica.server.endpoint) in named

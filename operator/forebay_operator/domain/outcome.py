@@ -1,0 +1,77 @@
+"""One ModelDeployment after placement: what stays, what goes, what is loaded, and where its requests go."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from forebay_operator.domain import routes
+from forebay_operator.domain.assessment import Assessment
+from forebay_operator.domain.fleet import Replica, ReplicaKey, ReplicaStage
+from forebay_operator.domain.placement import Placed, Placement
+from forebay_operator.domain.routes import Route, RouteState
+
+STOPPED_REASON = "The model is stopped: set spec.stopped to false to have it serve again."
+_NOTHING = Placed()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    assessment: Assessment
+    target: Placed
+    older: Placed
+    staying: tuple[Replica, ...]
+    leaving: tuple[Replica, ...]
+    route: Route
+
+    @property
+    def serving(self) -> int:
+        """The version that requests go to; 0: they wait."""
+        return self.route.versions[0].version if self.route.state is RouteState.ROUTED else 0
+
+    @property
+    def ready(self) -> tuple[Replica, ...]:
+        """The replicas that requests go to."""
+        serving = self.serving
+        return tuple(each for each in self.staying if each.version == serving and each.is_ready)
+
+
+def conclude(assessment: Assessment, placement: Placement) -> Outcome:
+    """What the placement of all models means for one."""
+    address = assessment.sight.deployment.address
+    target = placement.placed.get((address, assessment.revisions.target.number), _NOTHING)
+    older_record = assessment.revisions.older
+    older = placement.placed.get((address, older_record.number), _NOTHING) if older_record else _NOTHING
+    swapped = {replica.key for replica in target.swapped}
+    retained = tuple(replica for replica in assessment.rollout.retained if replica.key not in swapped)
+    staying = (*target.kept, *older.kept, *retained)
+    keys = {replica.key for replica in staying}
+    return Outcome(
+        assessment=assessment,
+        target=target,
+        older=older,
+        staying=staying,
+        leaving=_leaving(assessment.sight.replicas, keys, placement.lingering),
+        route=_route(assessment, staying),
+    )
+
+
+def _leaving(
+    replicas: Collection[Replica], staying: Collection[ReplicaKey], lingering: Collection[ReplicaKey]
+) -> tuple[Replica, ...]:
+    return tuple(
+        replica
+        for replica in replicas
+        if replica.key not in staying and not (replica.stage is ReplicaStage.FAILED and replica.key in lingering)
+    )
+
+
+def _route(assessment: Assessment, staying: Collection[Replica]) -> Route:
+    deployment = assessment.sight.deployment
+    if deployment.spec.stopped:
+        return routes.stopped(deployment.address, STOPPED_REASON)
+    serving = assessment.rollout.serving
+    endpoints = [
+        replica.server.endpoint
+        for replica in staying
+        if replica.version == serving and replica.is_ready and replica.server.endpoint is not None
+    ]
+    return routes.routed(deployment.address, serving, endpoints) if endpoints else routes.held(deployment.address)

@@ -1,0 +1,115 @@
+"""The status of a ModelDeployment: structure is said at once, live figures now and then, nothing that is said already."""
+
+from dataclasses import dataclass, replace
+
+from forebay_operator.domain import conditions, diagnosis, findings, revisions, summaries
+from forebay_operator.domain.outcome import Outcome
+from forebay_operator.domain.status import (
+    DeploymentStatus,
+    RevisionRecord,
+    ScalingDecision,
+    ScalingStatus,
+)
+
+_FIGURES_EVERY_S = 10.0
+_DECISIONS_KEPT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A status, and when the live figures in it are from."""
+
+    status: DeploymentStatus
+    figures_at: float
+
+
+def say(outcome: Outcome, now: float) -> Said:
+    """The status to have now. It is the one before, the same value, when nothing but figures changed too little ago."""
+    sight = outcome.assessment.sight
+    before = sight.said
+    queue = _queue_depth(outcome)
+    obstacle = diagnosis.obstacle(outcome)
+    summary = summaries.summarise(outcome, obstacle, queue)
+    fresh = _build(outcome, obstacle, before, summary=summary.text + summary.figures, queue=queue, now=now)
+    if before is None or fresh == before:
+        return Said(fresh if before is None else before, now if before is None else sight.before.figures_at or now)
+    if not _differs_in_figures_only(fresh, before, summary.text):
+        return Said(fresh, now)
+    written = sight.before.figures_at
+    # After a loss of memory the age of the figures is unknown: they count as new.
+    if written is None or now - written < _FIGURES_EVERY_S:
+        return Said(before, now if written is None else written)
+    return Said(fresh, now)
+
+
+def _differs_in_figures_only(fresh: DeploymentStatus, before: DeploymentStatus, structure: str) -> bool:
+    if not before.summary.startswith(structure):
+        return False
+    scaling = fresh.scaling
+    if scaling is not None and before.scaling is not None:
+        scaling = replace(scaling, queue_depth=before.scaling.queue_depth)
+    return replace(fresh, summary=before.summary, scaling=scaling) == before
+
+
+def _build(
+    outcome: Outcome,
+    obstacle: diagnosis.Obstacle | None,
+    before: DeploymentStatus | None,
+    *,
+    summary: str,
+    queue: float | None,
+    now: float,
+) -> DeploymentStatus:
+    deployment = outcome.assessment.sight.deployment
+    shown = shown_revision(outcome)
+    found = findings.findings(outcome, obstacle)
+    return DeploymentStatus(
+        observed_generation=deployment.generation,
+        revision=shown.number,
+        replicas=sum(each.is_coming_or_here for each in outcome.staying),
+        ready_replicas=len(outcome.ready),
+        selector=f"forebay.dev/model={deployment.address.name}",
+        summary=summary,
+        conditions=conditions.merge(before.conditions if before else (), found, deployment.generation, now),
+        traffic=outcome.route.versions,
+        revisions=outcome.assessment.revisions.records,
+        artifact=shown.artifact,
+        footprint=revisions.need_of(shown, deployment.spec.placement.memory_bytes),
+        provider=_provider(outcome, before),
+        scaling=_scaling(outcome, before.scaling if before else None, queue, now),
+    )
+
+
+def shown_revision(outcome: Outcome) -> RevisionRecord:
+    """The revision that serves; while none does, the one that served last, as long as it is a way back; else the target."""
+    known = outcome.assessment.revisions
+    if outcome.serving == known.target.number:
+        return known.target
+    said = outcome.assessment.sight.said
+    before = known.older if known.older is not None else known.target
+    if outcome.serving == before.number or (said is not None and said.revision == before.number):
+        return before
+    return known.target
+
+
+def _provider(outcome: Outcome, before: DeploymentStatus | None) -> str:
+    reported = sorted({each.holding.provider for each in outcome.ready if each.holding and each.holding.provider})
+    if reported:
+        return ", ".join(reported)
+    return before.provider if before is not None else ""
+
+
+def _scaling(outcome: Outcome, before: ScalingStatus | None, queue: float | None, now: float) -> ScalingStatus:
+    scaling = outcome.assessment.scaling
+    decisions = before.decisions if before else ()
+    was = before.wanted if before else 0
+    if scaling.wanted != was:
+        decision = ScalingDecision(time=now, from_replicas=was, to_replicas=scaling.wanted, reason=scaling.reason)
+        decisions = (*decisions, decision)[-_DECISIONS_KEPT:]
+    kept = before.queue_depth if before else 0.0
+    return ScalingStatus(wanted=scaling.wanted, queue_depth=kept if queue is None else queue, decisions=decisions)
+
+
+def _queue_depth(outcome: Outcome) -> float | None:
+    waiting = outcome.assessment.scaling.waiting
+    return None if waiting is None else round(waiting / max(len(outcome.ready), 1), 1)
