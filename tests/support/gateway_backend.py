@@ -1,8 +1,8 @@
 """A stand-in for a server behind the gateway, as a process: answers inference by HTTP and gRPC, and remembers what it saw.
 
 Run as `python gateway_backend.py NAME`; the first line of its output is a JSON object with its ports. By HTTP it also answers
-`GET /backend/seen` (all requests so far) and `POST /backend/mode` with `{"retry": bool, "delay_s": float}`: whether every
-request is sent elsewhere with the retry answer, and how long an answer takes.
+`GET /backend/seen` (all requests so far), `POST /backend/reset` (forget them), and `POST /backend/mode` with
+`{"retry": bool, "delay_s": float}`: whether every request is sent elsewhere with the retry answer, and how long one takes.
 """
 
 import json
@@ -41,6 +41,10 @@ class State:
     delay_s: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def reset(self) -> None:
+        with self.lock:
+            self.seen, self.retry, self.delay_s = [], False, 0.0
+
     def note(self, protocol: str, headers: dict[str, str], size: int) -> Seen:
         seen = Seen(
             protocol=protocol,
@@ -69,7 +73,10 @@ class Http(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self._body()
-        if self.path == "/backend/mode":
+        if self.path == "/backend/reset":
+            self.state.reset()
+            self._send(200, {})
+        elif self.path == "/backend/mode":
             mode = json.loads(body)
             self.state.retry, self.state.delay_s = mode["retry"], mode["delay_s"]
             self._send(200, {})

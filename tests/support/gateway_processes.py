@@ -63,6 +63,10 @@ class Backend:
             finally:
                 process.kill()
 
+    def reset(self) -> None:
+        """Forget what was seen, and answer at once."""
+        self._call("/backend/reset", {})
+
     def seen(self) -> list[dict[str, Any]]:
         return list(self._call("/backend/seen", None))
 
@@ -134,7 +138,8 @@ class GatewayProcess:
 
     def start(self, *options: str) -> None:
         (self.folder / "ready.json").unlink(missing_ok=True)
-        self.process = subprocess.Popen(self.command(*options), stderr=(self.folder / "gateway.log").open("ab"))
+        with (self.folder / "gateway.log").open("ab") as log:
+            self.process = subprocess.Popen(self.command(*options), stderr=log)
 
     def command(self, *options: str) -> list[str]:
         return [
