@@ -1,0 +1,190 @@
+"""Fetches sources and samples: files, http(s), s3 and data URIs, with digest, size limit and time limit."""
+
+import base64
+import binascii
+import hashlib
+import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+import fsspec
+
+from forebay_convert.addresses import SCHEMES, scheme_of, shown
+from forebay_convert.failures import ConversionError, passing, refusal
+from forebay_convert.progress import Deadline, Progress
+
+_CHUNK = 1 << 20
+_SILENCE_S = 30
+_TELL_EVERY_S = 2.0
+_ADDRESS = "Check the address; a path is looked up on the machine where the conversion runs."
+_CREDENTIALS = "Check the credentials: source.secretRef in a cluster, the AWS_* variables on a laptop."
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    path: Path
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """What to fetch; `what` names it in messages (`source`, `samples`)."""
+
+    what: str
+    uri: str
+    most_bytes: int
+    sha256: str | None = None
+
+
+def fetch(wanted: Fetch, target: Path, deadline: Deadline, progress: Progress) -> Fetched:
+    """Copy it to `target`.
+
+    Raises:
+        ConversionError: it is not there, may not be read, is too big, takes too long, or has another digest.
+    """
+    with _translated(wanted), _opened(wanted) as stream:
+        digest, size = hashlib.sha256(), 0
+        told = time.monotonic()
+        with target.open("xb") as file:
+            while chunk := stream.read(_CHUNK):
+                size += len(chunk)
+                _check_bounds(wanted, size, deadline)
+                digest.update(chunk)
+                file.write(chunk)
+                if time.monotonic() - told > _TELL_EVERY_S:
+                    told = time.monotonic()
+                    progress("fetching", what=wanted.what, bytes=size)
+    _check_content(wanted, size, digest.hexdigest())
+    return Fetched(target, size, digest.hexdigest())
+
+
+def _check_bounds(wanted: Fetch, size: int, deadline: Deadline) -> None:
+    if size > wanted.most_bytes:
+        raise ConversionError(
+            refusal(
+                "fetch",
+                f"The {wanted.what} at {shown(wanted.uri)} is larger than the {wanted.most_bytes} bytes that are allowed.",
+                "Give a smaller file, or raise the conversion's size limit.",
+            )
+        )
+    if deadline.remaining() < 0:
+        raise TimeoutError(f"not complete after {deadline.seconds:.0f} s")
+
+
+def _check_content(wanted: Fetch, size: int, found: str) -> None:
+    if size == 0:
+        raise ConversionError(refusal("fetch", f"The {wanted.what} at {shown(wanted.uri)} is empty.", "Upload it again."))
+    if wanted.sha256 is not None and wanted.sha256.lower() != found:
+        raise ConversionError(
+            refusal(
+                "fetch",
+                f"The {wanted.what} at {shown(wanted.uri)} has sha256 {found}, not {wanted.sha256} as given.",
+                "Correct the sha256 if the file was meant to change, else restore the file.",
+            )
+        )
+
+
+@contextmanager
+def _translated(wanted: Fetch) -> Generator[None]:
+    """Turn what file systems raise into sentences. Their clients' classes share no base but Exception."""
+    where = f"The {wanted.what} at {shown(wanted.uri)}"
+    try:
+        yield
+    except ConversionError:
+        raise
+    except FileNotFoundError as error:
+        raise ConversionError(refusal("fetch", f"{where} does not exist.", _ADDRESS)) from error
+    except PermissionError as error:
+        raise ConversionError(refusal("fetch", f"{where} may not be read: {_said(error)}.", _CREDENTIALS)) from error
+    except TimeoutError as error:
+        cause = f"{where} did not arrive in time: {_said(error)}."
+        raise ConversionError(passing("fetch", cause, "Try again, or raise the conversion's time limit.")) from error
+    except Exception as error:
+        remedy = _CREDENTIALS if "redential" in _said(error) else "Try again; check that the address can be reached from here."
+        raise ConversionError(passing("fetch", f"{where} could not be fetched: {_said(error)}.", remedy)) from error
+
+
+def _said(error: Exception) -> str:
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@contextmanager
+def _opened(wanted: Fetch) -> Generator[_Readable]:
+    scheme = scheme_of(wanted.uri)
+    if scheme not in SCHEMES:
+        raise ConversionError(
+            refusal(
+                "fetch",
+                f"The {wanted.what} at {shown(wanted.uri)} has an address of a kind that is not supported: {scheme}.",
+                f"Use one of {', '.join(SCHEMES)}, or a path.",
+            )
+        )
+    if scheme == "data":
+        yield _Inline(_decoded(wanted))
+        return
+    if scheme == "file":
+        _check_plain_file(wanted)
+    file = _open_remote(wanted.uri, scheme)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def _open_remote(uri: str, scheme: str) -> Any:
+    files, path = fsspec.core.url_to_fs(uri, **_client_options(scheme))
+    # A block size of zero streams: no range requests, which not every server knows.
+    return files.open(path, "rb", **({"block_size": 0} if scheme in ("http", "https") else {}))
+
+
+def _client_options(scheme: str) -> dict[str, object]:
+    if scheme in ("http", "https"):
+        from aiohttp import ClientTimeout  # noqa: PLC0415 - slow to import, and few sources come by http
+
+        timeout = ClientTimeout(total=None, sock_connect=_SILENCE_S, sock_read=_SILENCE_S)
+        return {"client_kwargs": {"timeout": timeout}, "skip_instance_cache": True}
+    if scheme == "s3":
+        retries = {"max_attempts": 2}
+        return {"config_kwargs": {"connect_timeout": _SILENCE_S, "read_timeout": _SILENCE_S, "retries": retries}}
+    return {}
+
+
+def _check_plain_file(wanted: Fetch) -> None:
+    """A folder or a device is not read: some never end."""
+    path = Path(wanted.uri.removeprefix("file://"))
+    path.stat()
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "no plain file"
+        raise ConversionError(refusal("fetch", f"The {wanted.what} at {path} is {what}.", "Give the path of a file."))
+    if not os.access(path, os.R_OK):
+        raise PermissionError(f"the file belongs to another user ({path.owner()})")
+
+
+@dataclass(slots=True)
+class _Inline:
+    content: bytes
+
+    def read(self, size: int, /) -> bytes:
+        chunk, self.content = self.content[:size], self.content[size:]
+        return chunk
+
+
+def _decoded(wanted: Fetch) -> bytes:
+    head, _, body = wanted.uri.partition(",")
+    try:
+        return base64.b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
+    except (ValueError, binascii.Error) as error:
+        raise ConversionError(
+            refusal("fetch", f"The {wanted.what} is a data URI that cannot be read: {error}.", "Use data:;base64,CONTENT.")
+        ) from error

@@ -1,0 +1,186 @@
+"""What a fitted estimator knows about the values of its features, to draw samples from."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from forebay_convert.tensors import Array
+
+_SPREAD = 2.0
+"""Standard deviations around a mean."""
+_MARGIN = 0.05
+"""How far beyond the known range, as a share of it: thresholds at its ends are passed as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """Values of one feature: any between `low` and `high`, or one of `choices`."""
+
+    low: float = -_SPREAD
+    high: float = _SPREAD
+    choices: tuple[object, ...] = ()
+
+
+def features_of(estimator: Any, count: int) -> list[Feature]:
+    """One entry a feature; a plain range around zero where nothing is known."""
+    found = _known(estimator, count)
+    return found if found is not None and len(found) == count else [Feature()] * count
+
+
+def draw_features(features: Sequence[Feature], rows: int, generator: np.random.Generator) -> list[Array]:
+    """One column a feature."""
+    return [_draw(feature, rows, generator) for feature in features]
+
+
+def _draw(feature: Feature, rows: int, generator: np.random.Generator) -> Array:
+    if feature.choices:
+        return np.array(feature.choices, dtype=object)[generator.integers(len(feature.choices), size=rows)]
+    margin = _MARGIN * (feature.high - feature.low)
+    return generator.uniform(feature.low - margin, feature.high + margin, rows)
+
+
+def _known(estimator: Any, count: int) -> list[Feature] | None:
+    for reader in _READERS:
+        found = reader(estimator, count)
+        if found is not None:
+            return found
+    return None
+
+
+def _of_pipeline(estimator: Any, count: int) -> list[Feature] | None:
+    """The first step that knows its features; steps that leave them as they are pass the question on."""
+    for _, step in getattr(estimator, "steps", None) or ():
+        if step is None or step == "passthrough":
+            continue
+        found = _known(step, count)
+        if found is not None or type(step).__name__ not in {"SimpleImputer", "FunctionTransformer", "Normalizer"}:
+            return found
+    return None
+
+
+def _of_columns(estimator: Any, count: int) -> list[Feature] | None:
+    """A ColumnTransformer: each part knows its own columns."""
+    parts = getattr(estimator, "transformers_", None)
+    if parts is None:
+        return None
+    features = [Feature()] * count
+    for _, part, columns in parts:
+        places = _places(columns, count)
+        for place, feature in zip(places, _known(part, len(places)) or [], strict=False):
+            features[place] = feature
+    return features
+
+
+def _places(columns: Any, count: int) -> list[int]:
+    if isinstance(columns, slice):
+        return list(range(count))[columns]
+    places = np.atleast_1d(np.asarray(columns))
+    if places.dtype == bool:
+        places = np.flatnonzero(places)
+    return [int(place) for place in places if not isinstance(place, str)] if places.dtype.kind in "iu" else []
+
+
+def _of_categories(estimator: Any, _: int) -> list[Feature] | None:
+    categories = getattr(estimator, "categories_", None)
+    return None if categories is None else [Feature(choices=tuple(np.asarray(one).tolist())) for one in categories]
+
+
+def _of_scaler(estimator: Any, _: int) -> list[Feature] | None:
+    scale = getattr(estimator, "scale_", None)
+    if getattr(estimator, "data_min_", None) is not None:
+        return _between(estimator.data_min_, estimator.data_max_)
+    if getattr(estimator, "max_abs_", None) is not None:
+        return _between(-np.asarray(estimator.max_abs_), estimator.max_abs_)
+    for centre in ("mean_", "center_"):
+        middle = getattr(estimator, centre, None)
+        if middle is not None and scale is not None:
+            return _around(middle, np.asarray(scale))
+    return None
+
+
+def _of_components(estimator: Any, _: int) -> list[Feature] | None:
+    """PCA: its mean, and the spread that its components explain."""
+    if not all(hasattr(estimator, name) for name in ("mean_", "components_", "explained_variance_")):
+        return None
+    variance = (np.asarray(estimator.components_) ** 2).T @ np.asarray(estimator.explained_variance_)
+    return _around(estimator.mean_, np.sqrt(variance))
+
+
+def _of_trees(estimator: Any, count: int) -> list[Feature] | None:
+    """Thresholds of decision trees, from below the lowest to above the highest."""
+    low, high = np.full(count, np.inf), np.full(count, -np.inf)
+    for feature, threshold in _splits(estimator):
+        if 0 <= feature < count:
+            low[feature], high[feature] = min(low[feature], threshold), max(high[feature], threshold)
+    if not (low <= high).any():
+        return None
+    room = np.where(high > low, high - low, 1.0) / 4
+    return [
+        Feature(float(below - space), float(above + space)) if below <= above else Feature()
+        for below, above, space in zip(low, high, room, strict=True)
+    ]
+
+
+def _splits(estimator: Any) -> Iterable[tuple[int, float]]:
+    tree = getattr(estimator, "tree_", None)
+    if tree is not None:
+        yield from zip(tree.feature.tolist(), tree.threshold.tolist(), strict=True)
+    for inner in np.ravel(np.array(getattr(estimator, "estimators_", None) or [], dtype=object)):
+        yield from _splits(inner)
+
+
+def _of_bins(estimator: Any, _: int) -> list[Feature] | None:
+    """Histogram gradient boosting: the bins' borders."""
+    borders = getattr(getattr(estimator, "_bin_mapper", None), "bin_thresholds_", None)
+    if borders is None:
+        return None
+    return [Feature(float(one.min() - 0.5), float(one.max() + 0.5)) if len(one) else Feature() for one in borders]
+
+
+def _of_examples(estimator: Any, _: int) -> list[Feature] | None:
+    """Estimators that keep training rows, or rows like them."""
+    for name in ("support_vectors_", "_fit_X", "X_train_", "cluster_centers_", "means_", "theta_", "centroids_"):
+        rows = getattr(estimator, name, None)
+        if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind in "fiu":  # noqa: PLR2004 - rows and features
+            return _between(rows.min(axis=0), rows.max(axis=0))
+    return None
+
+
+def _of_counts(estimator: Any, count: int) -> list[Feature] | None:
+    """Estimators that only take what is not negative."""
+    return [Feature(0.5, 8.0)] * count if hasattr(estimator, "feature_log_prob_") else None
+
+
+def _of_parts(estimator: Any, count: int) -> list[Feature] | None:
+    """An estimator made of others: the first that knows its features."""
+    for name in ("best_estimator_", "estimator_", "estimators_", "calibrated_classifiers_", "estimator"):
+        inner = getattr(estimator, name, None)
+        for part in np.ravel(np.array(inner if isinstance(inner, (list, np.ndarray)) else [inner], dtype=object)):
+            found = _known(part, count) if part is not None and not isinstance(part, str) else None
+            if found is not None:
+                return found
+    return None
+
+
+def _between(low: Any, high: Any) -> list[Feature]:
+    return [Feature(float(below), float(above)) for below, above in zip(np.ravel(low), np.ravel(high), strict=True)]
+
+
+def _around(middle: Any, scale: Array) -> list[Feature]:
+    return _between(np.asarray(middle) - _SPREAD * scale, np.asarray(middle) + _SPREAD * scale)
+
+
+_READERS: tuple[Callable[[Any, int], list[Feature] | None], ...] = (
+    _of_pipeline,
+    _of_columns,
+    _of_categories,
+    _of_scaler,
+    _of_components,
+    _of_bins,
+    _of_trees,
+    _of_examples,
+    _of_counts,
+    _of_parts,
+)

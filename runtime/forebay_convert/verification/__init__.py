@@ -1,0 +1,1 @@
+"""Process B: loads what process A made, without any code of the user's, and compares."""
