@@ -43,6 +43,10 @@ class Events:
         """Call with each new event."""
         self._listeners.append(listener)
 
+    def recent(self) -> list[Event]:
+        """All that are kept, oldest first."""
+        return list(self._events)
+
     def about(self, subject: str, most: int) -> list[Event]:
         """The newest events of a subject, oldest first."""
         return [event for event in self._events if event.subject == subject][-most:]

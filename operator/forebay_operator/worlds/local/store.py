@@ -18,7 +18,8 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._listed: tuple[StoredArtifact, ...] | None = None
+        self._versions: dict[str, int] = {}
+        self._listed: tuple[StoredArtifact, ...] = ()
 
     @property
     def uri(self) -> str:
@@ -36,14 +37,13 @@ class LocalStore:
             return None
 
     def artifacts(self) -> tuple[StoredArtifact, ...]:
-        """Every whole artifact. Listed once, and again after `refresh`."""
-        if self._listed is None:
-            self._listed = tuple(sorted(self._list(), key=lambda stored: (stored.namespace, stored.digest)))
+        """Every whole artifact. Listed again only when something was published or deleted."""
+        versions = {path.name: _version(self._artifacts(path.name)) for path in self._root.iterdir()}
+        if versions != self._versions:
+            found = (stored for namespace in sorted(versions) for stored in self._list(namespace))
+            self._listed = tuple(sorted(found, key=lambda stored: (stored.namespace, stored.digest)))
+            self._versions = versions
         return self._listed
-
-    def refresh(self) -> None:
-        """Look again at the next question: something was published or deleted."""
-        self._listed = None
 
     def collect(self, namespace: str, digest: str) -> None:
         """Delete an artifact and the conversion records that name it. The records go first: what they name is always there."""
@@ -52,13 +52,18 @@ class LocalStore:
                 if ConversionRecord.from_json(path.read_bytes()).artifact == digest:
                     path.unlink()
         shutil.rmtree(self.artifact(namespace, digest), ignore_errors=True)
-        self.refresh()
 
-    def _list(self) -> list[StoredArtifact]:
-        namespaces = [path.name for path in self._root.iterdir() if path.is_dir()]
+    def _list(self, namespace: str) -> list[StoredArtifact]:
         return [
             StoredArtifact(namespace=namespace, digest=path.name, stored_at=path.stat().st_mtime)
-            for namespace in namespaces
-            for path in Path(artifacts_uri(self.uri, namespace)).glob("*")
+            for path in self._artifacts(namespace).glob("*")
             if len(path.name) == _DIGEST_CHARACTERS and (path / MANIFEST_FILE).exists()
         ]
+
+    def _artifacts(self, namespace: str) -> Path:
+        return Path(artifacts_uri(self.uri, namespace))
+
+
+def _version(folder: Path) -> int:
+    """Changes whenever something is renamed into a folder or out of it."""
+    return folder.stat().st_mtime_ns if folder.is_dir() else 0

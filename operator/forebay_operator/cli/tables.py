@@ -1,0 +1,79 @@
+"""Tables for people: rich where a terminal is, plain aligned columns where none is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table: a heading for each column, and a text for each cell."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def rich(self) -> Table:
+        """For a terminal: the last column takes what is left and is wrapped."""
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        for heading in self.headings[:-1]:
+            table.add_column(heading, no_wrap=True)
+        table.add_column(self.headings[-1], overflow="fold")
+        for row in self.rows:
+            table.add_row(*(_plain(cell) for cell in row))
+        return table
+
+    def plain(self) -> str:
+        """Lines without colours and without a width."""
+        lines = [self.headings, *self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.headings))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        )
+
+    def show(self, console: Console) -> None:
+        console.print(self.rich() if console.is_terminal else self.plain(), markup=False, highlight=False, soft_wrap=True)
+
+
+def objects_table(objects: Sequence[dict[str, Any]], now: datetime) -> Rows:
+    """What `forebay get` lists: the columns that `kubectl get mdep` has."""
+    headings = ["NAME", "READY", "REPLICAS", "QUEUE", "REVISION", "AGE", "SUMMARY"]
+    namespaces = {shown["metadata"].get("namespace", "default") for shown in objects}
+    rows = [_object_row(shown, now) for shown in objects]
+    if namespaces <= {"default"}:
+        return Rows(headings, rows)
+    spaces = [shown["metadata"].get("namespace", "default") for shown in objects]
+    return Rows(["NAMESPACE", *headings], [[space, *row] for space, row in zip(spaces, rows, strict=True)])
+
+
+def age(created: str | None, now: datetime) -> str:
+    """`45s`, `12m`, `3h`, `2d` since a time as Kubernetes writes it."""
+    if not created:
+        return ""
+    seconds = max(0, int((now - datetime.fromisoformat(created).astimezone(UTC)).total_seconds()))
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def _object_row(shown: dict[str, Any], now: datetime) -> list[str]:
+    status = shown.get("status", {})
+    scaling = status.get("scaling", {})
+    return [
+        shown["metadata"]["name"],
+        str(status.get("readyReplicas", 0)),
+        str(status.get("replicas", 0)),
+        f"{scaling['queueDepth']:g}" if "queueDepth" in scaling else "-",
+        str(status.get("revision", "-")),
+        age(shown["metadata"].get("creationTimestamp"), now),
+        status.get("summary", "Not looked at yet."),
+    ]
+
+
+def _plain(cell: str) -> str:
+    """Text that rich takes as it is."""
+    return cell.replace("[", r"\[")

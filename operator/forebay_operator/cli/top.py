@@ -1,0 +1,142 @@
+"""`forebay top`: load, replicas and devices, live."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from forebay_operator.cli.connection import CommandError, Connection
+from forebay_operator.cli.naming import Commands, add_state
+from forebay_operator.worlds.local.sizes import readable
+
+_PERIOD_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a model did between two looks."""
+
+    arrivals_per_s: float
+    answers_per_s: float
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("top", help="load, replicas and devices, live (plain lines without a terminal)")
+    parser.add_argument("--once", action="store_true", help="look once and end")
+    add_state(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    connection = Connection.open(options.state)
+    looks = _looks(connection, once=options.once)
+    if sys.stdout.isatty() and not options.once:
+        _live(looks)
+    else:
+        for before, now in looks:
+            print("\n".join(lines(before, now)), flush=True)  # noqa: T201 - what was asked for
+    return 0
+
+
+def rates(before: dict[str, Any] | None, now: dict[str, Any], model: dict[str, Any]) -> Rates:
+    """Rates of a model since the look before; nothing without one."""
+    earlier = _same(before, model) if before else None
+    seconds = now["time"] - before["time"] if before else 0.0
+    if earlier is None or seconds <= 0:
+        return Rates(0.0, 0.0)
+    # Completed requests are counted by servers, and fall when one of them goes.
+    answers = max(0, model["completed"] - earlier["completed"])
+    return Rates((model["arrivals"] - earlier["arrivals"]) / seconds, answers / seconds)
+
+
+def model_rows(before: dict[str, Any] | None, now: dict[str, Any]) -> list[list[str]]:
+    """One row a model: name, replicas, queue, load, last decision."""
+    return [_model_row(model, rates(before, now, model)) for model in now["models"]]
+
+
+def server_rows(now: dict[str, Any]) -> list[list[str]]:
+    """One row a server: device, memory, what it holds."""
+    return [_server_row(server) for server in now["servers"]]
+
+
+def lines(before: dict[str, Any] | None, now: dict[str, Any]) -> list[str]:
+    """Plain lines, one a model and one a server, each whole by itself."""
+    clock = time.strftime("%H:%M:%S", time.localtime(now["time"]))
+    models = [f"{clock} model {_pairs(_MODEL_HEADINGS, row)}" for row in model_rows(before, now)]
+    return models + [f"{clock} server {_pairs(_SERVER_HEADINGS, row)}" for row in server_rows(now)]
+
+
+_MODEL_HEADINGS: Final = ("MODEL", "READY", "WANTED", "HELD", "WAITING", "RUNNING", "IN/S", "OUT/S", "LAST DECISION")
+_SERVER_HEADINGS: Final = ("SERVER", "DEVICE", "PHASE", "MEMORY", "HOLDS")
+
+
+def _model_row(model: dict[str, Any], done: Rates) -> list[str]:
+    loading = f" (+{model['loading']})" if model["loading"] else ""
+    return [
+        _name(model),
+        f"{model['ready']}{loading}",
+        *(str(model[figure]) for figure in ("wanted", "held", "waiting", "executing")),
+        f"{done.arrivals_per_s:.0f}",
+        f"{done.answers_per_s:.0f}",
+        model["decision"] or model["summary"],
+    ]
+
+
+def _server_row(server: dict[str, Any]) -> list[str]:
+    simulated = " (simulated)" if server["kind"] == "simulated" and server["device"] != "simulated" else ""
+    held = [_held(held) for held in server["holds"]]
+    return [
+        server["name"],
+        f"{server['device']}{simulated}",
+        server["phase"],
+        f"{readable(server['usedBytes'])} of {readable(server['memoryBytes'])}",
+        server["message"] or ", ".join(held) or "nothing",
+    ]
+
+
+def _held(held: dict[str, Any]) -> str:
+    state = "" if held["phase"] == "ready" else f" {held['phase']}"
+    return f"{held['model']}:{held['version']}{state}"
+
+
+def _name(model: dict[str, Any]) -> str:
+    return model["name"] if model["namespace"] == "default" else f"{model['namespace']}/{model['name']}"
+
+
+def _same(look: dict[str, Any], model: dict[str, Any]) -> dict[str, Any] | None:
+    return next((other for other in look["models"] if _name(other) == _name(model)), None)
+
+
+def _pairs(headings: tuple[str, ...], row: list[str]) -> str:
+    first, *rest = row
+    named = (f"{heading.lower()}={cell}" for heading, cell in zip(headings[1:], rest, strict=True))
+    return f"{first} {' '.join(named)}"
+
+
+def _looks(connection: Connection, *, once: bool) -> Iterator[tuple[dict[str, Any] | None, dict[str, Any]]]:
+    before: dict[str, Any] | None = None
+    while True:
+        try:
+            now = connection.get("/top")
+        except OSError:
+            raise CommandError("forebay up has ended") from None
+        yield before, now
+        if once:
+            return
+        before = now
+        time.sleep(_PERIOD_S)
+
+
+def _live(looks: Iterator[tuple[dict[str, Any] | None, dict[str, Any]]]) -> None:
+    from rich.console import Group  # noqa: PLC0415 - only where a terminal is
+    from rich.live import Live  # noqa: PLC0415
+
+    from forebay_operator.cli.tables import Rows  # noqa: PLC0415
+
+    with Live(auto_refresh=False) as live:
+        for before, now in looks:
+            models = Rows(_MODEL_HEADINGS, model_rows(before, now)).rich()
+            servers = Rows(_SERVER_HEADINGS, server_rows(now)).rich()
+            live.update(Group(models, "", servers), refresh=True)

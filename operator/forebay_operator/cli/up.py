@@ -1,0 +1,83 @@
+"""`forebay up`: Forebay on this machine, until Ctrl-C."""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from forebay_operator.cli.connection import CommandError, state_folder
+from forebay_operator.cli.naming import Commands, add_state
+
+_WRONG_USAGE: Final = 2
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("up", help="serve models on this machine; edits of the files are applied at once")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE|FOLDER", help="ModelDeployments (YAML)")
+    parser.add_argument(
+        "--devices",
+        action="append",
+        default=[],
+        metavar="DEVICES",
+        help="cpu[:N], gpu, or simulated:COUNTxMEMORY[,pace=BASE+PER_ITEM], for example simulated:2x16Gi,pace=20ms+5ms;"
+        " may be given once for each kind (default: the GPUs, if there are any, and the CPU)",
+    )
+    parser.add_argument("--http-port", type=int, default=8000, help="default 8000; 0: any free one")
+    parser.add_argument("--grpc-port", type=int, default=8001, help="default 8001; 0: any free one")
+    parser.add_argument("--trust-source", action="store_true", help="convert even where conversions cannot be sandboxed")
+    add_state(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    # Imported here: the other commands need none of it and should start at once.
+    from forebay_operator.worlds.local.application import UpOptions, run_up  # noqa: PLC0415
+    from forebay_operator.worlds.local.devices import DeviceError, Machine, devices_of, machine_memory_bytes  # noqa: PLC0415
+    from forebay_operator.worlds.local.gpus import gpus_of_this_machine  # noqa: PLC0415
+    from forebay_operator.worlds.local.ports import PortError  # noqa: PLC0415
+    from forebay_operator.worlds.local.state import StateError, locked  # noqa: PLC0415
+
+    _check_files(options.files)
+    machine = Machine(os.cpu_count() or 1, machine_memory_bytes(), gpus_of_this_machine)
+    folder = state_folder(options.state)
+    try:
+        up_options = UpOptions(
+            files=options.files,
+            devices=devices_of(options.devices, machine),
+            http_port=options.http_port,
+            grpc_port=options.grpc_port,
+            trust_source=options.trust_source,
+        )
+        folder.prepare()
+        with locked(folder):
+            _log_to(folder.logs / "forebay.log")
+            _greet(folder.root, options.files)
+            asyncio.run(run_up(folder, up_options, lambda event: print(event, flush=True)))  # noqa: T201
+    except DeviceError as error:
+        raise CommandError(str(error), _WRONG_USAGE) from None
+    except (PortError, StateError) as error:
+        raise CommandError(str(error)) from None
+    print("Everything has ended.")  # noqa: T201
+    return 0
+
+
+def _check_files(files: list[Path]) -> None:
+    for path in files:
+        if not path.exists():
+            raise CommandError(f"there is no {path}: give files or folders with ModelDeployments", _WRONG_USAGE)
+
+
+def _log_to(path: Path) -> None:
+    from forebay_schema import logs  # noqa: PLC0415
+
+    # Held open for as long as this process lives.
+    logs.configure(stream=path.open("a", encoding="utf-8"))
+
+
+def _greet(root: Path, files: list[Path]) -> None:
+    what = ", ".join(str(path) for path in files) or "what `forebay apply -f FILE` brings"
+    print(f"Forebay serves {what}. State: {root}. Ctrl-C ends everything.", flush=True)  # noqa: T201
+    if not sys.stdout.isatty():
+        sys.stdout.flush()

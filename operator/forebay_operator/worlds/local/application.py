@@ -1,0 +1,169 @@
+"""`forebay up`: puts the parts of the local world together, runs them, and ends them in order."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from forebay_operator.domain.snapshot import Settings
+from forebay_operator.worlds.local import log_files
+from forebay_operator.worlds.local.admission import Admission
+from forebay_operator.worlds.local.clock import Clock
+from forebay_operator.worlds.local.control_api import ControlApi
+from forebay_operator.worlds.local.control_loop import ControlLoop
+from forebay_operator.worlds.local.conversions import Conversions
+from forebay_operator.worlds.local.description import Description
+from forebay_operator.worlds.local.devices import Device, capacity_of
+from forebay_operator.worlds.local.events import Event, Events
+from forebay_operator.worlds.local.gateway import Gateway
+from forebay_operator.worlds.local.objects import Objects
+from forebay_operator.worlds.local.ports import usable_port
+from forebay_operator.worlds.local.processes import ProcessHost
+from forebay_operator.worlds.local.servers import Servers
+from forebay_operator.worlds.local.state import StateFolder, fresh_run_folder, replace_text
+from forebay_operator.worlds.local.store import LocalStore
+from forebay_operator.worlds.local.surroundings import Surroundings
+from forebay_operator.worlds.local.watched_files import WatchedFiles
+from forebay_operator.worlds.local.world import LocalWorld, Parts
+
+SETTINGS: Final = Settings(warm_servers=1, server_idle_s=60.0, hold_seconds=45.0)
+_FILES_S: Final = 0.5
+_LOGS_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    """What `forebay up` was asked for."""
+
+    files: Sequence[Path]
+    devices: Sequence[Device]
+    http_port: int
+    """0: any free one."""
+    grpc_port: int
+    trust_source: bool = False
+    settings: Settings = SETTINGS
+
+
+async def run_up(folder: StateFolder, options: UpOptions, show: Callable[[Event], None]) -> None:
+    """Run until asked to end by SIGINT, SIGTERM or SIGHUP; then end everything. The folder is locked by the caller.
+
+    Raises:
+        PortError: a port is in use.
+        StateError: the run folder is somebody else's.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with _running(folder, options, show):
+        await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def _running(folder: StateFolder, options: UpOptions, show: Callable[[Event], None]) -> AsyncGenerator[None]:
+    host = ProcessHost(folder)
+    host.open()
+    try:
+        async with _Application(folder, host, options, show):
+            yield
+    finally:
+        host.close()
+        folder.description.unlink(missing_ok=True)
+
+
+class _Application:
+    """Everything that runs, from its start to its end."""
+
+    def __init__(self, folder: StateFolder, host: ProcessHost, options: UpOptions, show: Callable[[Event], None]) -> None:
+        shutil.rmtree(folder.scratch, ignore_errors=True)
+        folder.scratch.mkdir()
+        self._folder = folder
+        self._changed = asyncio.Event()
+        clock = Clock()
+        self._events = Events(clock.now)
+        self._events.listen(show)
+        self._around = Surroundings(
+            folder=folder,
+            run=fresh_run_folder(folder),
+            host=host,
+            clock=clock,
+            changed=self._changed.set,
+            tell=self._events.tell,
+        )
+        self._parts = self._make_parts(options)
+        world = LocalWorld(self._around, self._parts, capacity_of(options.devices), options.settings)
+        self._loop = ControlLoop(world, self._changed, self._events.tell)
+        self._admission = Admission(self._parts.objects, self._around)
+        self._api = ControlApi(world, self._admission, self._events, folder.logs)
+        self._files = WatchedFiles(options.files)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _make_parts(self, options: UpOptions) -> Parts:
+        around = self._around
+        http_port = usable_port(options.http_port, "--http-port")
+        grpc_port = usable_port(options.grpc_port, "--grpc-port")
+        return Parts(
+            objects=Objects(self._folder.objects),
+            servers=Servers(around, options.devices, options.settings.server_start_timeout_s),
+            conversions=Conversions(around, trust_source=options.trust_source),
+            gateway=Gateway(around, http_port, grpc_port, options.settings.hold_seconds),
+            store=LocalStore(self._folder.store),
+        )
+
+    async def __aenter__(self) -> None:
+        files = self._files.changes()
+        self._admission.forget_other_files({change.path for change in files})
+        for change in files:
+            self._admission.follow(change)
+        self._parts.servers.open()
+        # The routes of what is wanted are known before the gateway opens its ports: a request finds its model from the start.
+        self._loop.step()
+        self._parts.gateway.open()
+        await self._api.open(self._around.run / "forebay.sock")
+        self._describe()
+        self._tasks = [
+            asyncio.ensure_future(self._loop.run()),
+            asyncio.ensure_future(self._follow_files()),
+            asyncio.ensure_future(self._tend_logs()),
+            asyncio.ensure_future(self._say_when_ready()),
+        ]
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._api.close()
+        # The gateway first: no client is sent to a server that ends.
+        await self._parts.gateway.close()
+        await asyncio.gather(self._parts.servers.close(), self._parts.conversions.close())
+
+    async def _follow_files(self) -> None:
+        while True:
+            await asyncio.sleep(_FILES_S)
+            for change in self._files.changes():
+                self._admission.follow(change)
+
+    async def _tend_logs(self) -> None:
+        while True:
+            log_files.rotate(self._folder.logs)
+            log_files.forget_old(self._folder.logs)
+            await asyncio.sleep(_LOGS_S)
+
+    async def _say_when_ready(self) -> None:
+        gateway = self._parts.gateway
+        await gateway.ready.wait()
+        self._events.tell("gateway", f"answers HTTP on 127.0.0.1:{gateway.http_port}, gRPC on 127.0.0.1:{gateway.grpc_port}")
+
+    def _describe(self) -> None:
+        gateway = self._parts.gateway
+        description = Description(
+            pid=os.getpid(),
+            socket=str(self._around.run / "forebay.sock"),
+            http_port=gateway.http_port,
+            grpc_port=gateway.grpc_port,
+        )
+        replace_text(self._folder.description, description.to_json())
