@@ -16,7 +16,7 @@ from forebay_operator.api.v1alpha1 import API_VERSION, KIND, ModelDeployment
 from forebay_schema.addresses import ModelAddress
 
 MAX_FILE_BYTES: Final = 2 << 20
-SUFFIXES: Final = (".yaml", ".yml")
+SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 _URIS: Final[tuple[Path, ...]] = (("spec", "model", "source", "uri"), ("spec", "verification", "samples", "uri"))
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -60,7 +60,7 @@ class Loaded:
 
 
 def load(paths: Iterable[FilePath]) -> Loaded:
-    """Read files, and folders' *.yaml and *.yml files (not those of folders in them), sorted by name."""
+    """Read files, and folders' *.yaml, *.yml and *.json files (not those of folders in them), sorted by name."""
     reader = _Reader()
     for path in paths:
         for file in reader.files_of(path):

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from forebay_operator.api.fields import Keyed, Timestamp
 from forebay_operator.api.objects import ApiModel
+from forebay_schema.conversion import MAX_RESULT_BYTES
 
 MAX_SENTENCE: Final = 1024
 MAX_DECISIONS: Final = 5
@@ -66,7 +67,7 @@ class TrafficShare(ApiModel):
 class VerificationReport(ApiModel):
     """How close the converted model came to its source."""
 
-    samples: _Count
+    samples: _Number
     """On how many samples the two were compared."""
     samples_from: Literal["given", "drawn"]
     """Whether the samples were given, or drawn within the model's input ranges."""
@@ -87,7 +88,7 @@ class Artifact(ApiModel):
     """Size of its files."""
     source_sha256: Annotated[_Digest, Field(alias="sourceSha256")]
     """Digest of the source that it was made of."""
-    converted_with: Annotated[str, Field(max_length=512)] | None = None
+    converted_with: Annotated[str, Field(max_length=MAX_RESULT_BYTES)] | None = None
     """Names and versions of what converted it."""
     verification: VerificationReport
     """How close it came to its source."""
@@ -189,7 +190,7 @@ class ModelDeploymentStatus(ApiModel):
     """What the source was converted to."""
     footprint: Footprint | None = None
     """Device memory that one replica needs."""
-    provider: Annotated[str, Field(max_length=64)] | None = None
+    provider: Annotated[str, Field(max_length=512)] | None = None
     """The execution provider that the servers really use."""
     scaling: Scaling | None = None
     """What the autoscaler sees and decides."""
