@@ -209,6 +209,9 @@ def _infer_answer(
         answer = infer_json.answer(loaded.signature, plan, outcome)
     except RequestError as error:
         return error_answer(error)
+    except Exception:
+        _log.exception("answer failed", protocol="http", model=loaded.key.model)
+        return error_answer(InternalError("the model's outputs cannot be sent, see the server's log"))
     extra: list[tuple[str, str]] = []
     if answer.json_size is not None:
         extra.append((_HEADER_LENGTH_NAME, str(answer.json_size)))

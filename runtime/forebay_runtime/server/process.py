@@ -14,6 +14,9 @@ from typing import Final
 from forebay_runtime.engine.artifacts import ArtifactCache
 from forebay_runtime.engine.devices import open_device
 from forebay_runtime.engine.model_files import ModelRepository
+from forebay_runtime.server.grpc_api import GrpcApi
+from forebay_runtime.server.grpc_inference import GrpcInference
+from forebay_runtime.server.grpc_server import GrpcServer
 from forebay_runtime.server.http_api import HttpApi
 from forebay_runtime.server.http_connection import HttpConnection, HttpService
 from forebay_runtime.server.metrics_page import MetricsApi
@@ -29,6 +32,7 @@ _log = Logger(__name__)
 _QUIET_S: Final = 0.5
 """How long nothing may come before a draining server ends: its readiness has to be seen, its last answers to arrive."""
 _CHECK_S: Final = 0.02
+_GRACE_S: Final = 1.0
 
 
 class Listeners:
@@ -89,11 +93,13 @@ async def run(settings: Settings) -> None:
         api = HttpApi(data_plane, control, token=token, max_body_bytes=settings.http_max_input_size)
         http = await listeners.listen(api, settings.http_address, settings.http_port)
         metrics = await listeners.listen(MetricsApi(data_plane, device), settings.metrics_address, settings.metrics_port)
-        _announce(settings, Ports(http, 0, metrics))
+        grpc = _grpc(settings, data_plane, control, token)
+        _announce(settings, Ports(http, grpc.port, metrics))
         loading = asyncio.ensure_future(_load(control, settings, data_plane))
         await stop.wait()
         await _drain(data_plane, listeners, settings.exit_timeout_s)
         loading.cancel()
+        await grpc.stop(_GRACE_S)
         listeners.close()
         loader.close()
     _log.info("stopped")
@@ -109,6 +115,12 @@ def _control(settings: Settings, scratch: Path, store: ModelStore, loader: Loade
         mode="explicit" if settings.explicit else "none",
         auto_complete=settings.auto_complete,
     )
+
+
+def _grpc(settings: Settings, data_plane: DataPlane, control: RepositoryControl, token: str) -> GrpcServer:
+    loop = asyncio.get_running_loop()
+    api = GrpcApi(data_plane, control, token=token, loop=loop)
+    return GrpcServer(api, GrpcInference(data_plane, loop), settings.grpc_address, settings.grpc_port)
 
 
 def _stop_signal() -> asyncio.Event:

@@ -1,0 +1,150 @@
+"""Inference by gRPC: handlers in grpcio's threads hand over to the event loop and wait for the answer."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from forebay_runtime.protocol import grpc_wire, infer_grpc
+from forebay_runtime.protocol.errors import InternalError, RequestError
+from forebay_runtime.protocol.inference import Array, InferPlan, tensors
+from forebay_runtime.server import grpc_status
+from forebay_runtime.service.data_plane import DataPlane, version_of
+from forebay_runtime.service.loaded_version import LoadedVersion
+from forebay_schema.logs import Logger
+
+_log = Logger(__name__)
+_STREAM_AHEAD: Final = 1024
+"""How many requests of a stream may be on their way before the next is read."""
+
+Outcome = bytes | RequestError
+
+
+class Waiter:
+    """One request in the event loop that a thread waits for."""
+
+    __slots__ = ("_done", "_loop", "cancel", "outcome", "request_id")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._done = threading.Lock()
+        self._done.acquire()
+        self.outcome: Outcome | None = None
+        self.cancel: Callable[[], None] | None = None
+        self.request_id = ""
+
+    def set(self, outcome: Outcome) -> None:
+        """Called in the event loop, once."""
+        self.cancel = None
+        self.outcome = outcome
+        self._done.release()
+
+    def wait(self) -> Outcome:
+        """Called in the thread."""
+        with self._done:
+            assert self.outcome is not None
+            return self.outcome
+
+    def gone(self) -> None:
+        """The client went away, or the call has ended; called in any thread."""
+        if self.outcome is None:
+            try:
+                self._loop.call_soon_threadsafe(self._cancel)
+            except RuntimeError:
+                # The loop is closed: nothing is left to cancel.
+                return
+
+    def _cancel(self) -> None:
+        if self.cancel is not None:
+            self.cancel()
+
+
+class GrpcInference:
+    def __init__(self, data_plane: DataPlane, loop: asyncio.AbstractEventLoop) -> None:
+        self._data_plane = data_plane
+        self._loop = loop
+
+    def infer(self, message: bytes, context: Any) -> bytes:
+        """ModelInfer: serialised request in, serialised response out."""
+        waiter = self._begin(message, context)
+        context.add_callback(waiter.gone)
+        outcome = waiter.wait()
+        if isinstance(outcome, RequestError):
+            grpc_status.abort(context, outcome)
+        return outcome
+
+    def stream_infer(self, messages: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        """ModelStreamInfer: requests run side by side, answers come in the order of their requests."""
+        on_their_way: queue.Queue[Waiter | None] = queue.Queue(_STREAM_AHEAD)
+        status_wanted = dict(context.invocation_metadata()).get("triton_grpc_error") == "true"
+        threading.Thread(target=self._read, args=(messages, context, on_their_way), daemon=True).start()
+        while (waiter := on_their_way.get()) is not None:
+            outcome = waiter.wait()
+            if not isinstance(outcome, RequestError):
+                yield infer_grpc.stream_answer(outcome)
+            elif status_wanted and isinstance(outcome, InternalError):
+                grpc_status.abort(context, outcome)
+            else:
+                yield infer_grpc.stream_error(waiter.request_id, outcome.message)
+
+    def _read(self, messages: Iterator[bytes], context: Any, on_their_way: "queue.Queue[Waiter | None]") -> None:
+        waiters: list[Waiter] = []
+        context.add_callback(lambda: _all_gone(waiters))
+        try:
+            for message in messages:
+                waiter = self._begin(message, context)
+                waiters[:] = [*(earlier for earlier in waiters if earlier.outcome is None), waiter]
+                on_their_way.put(waiter)
+        except Exception as error:
+            # grpcio raises out of the iterator when the client goes away.
+            _log.debug("stream ended", reason=repr(error))
+        on_their_way.put(None)
+
+    def _begin(self, message: bytes, context: Any) -> Waiter:
+        waiter = Waiter(self._loop)
+        self._loop.call_soon_threadsafe(self._submit, message, context.invocation_metadata(), waiter)
+        return waiter
+
+    def _submit(self, message: bytes, metadata: Any, waiter: Waiter) -> None:
+        """In the event loop: queue the request; the waiter gets the answer or the refusal."""
+        try:
+            self._queue(message, metadata, waiter)
+        except RequestError as error:
+            waiter.set(error)
+        except Exception:
+            _log.exception("request failed", protocol="grpc")
+            waiter.set(InternalError("internal error, see the server's log"))
+
+    def _queue(self, message: bytes, metadata: Any, waiter: Waiter) -> None:
+        description, raws = grpc_wire.split_request(message)
+        target = infer_grpc.target(description)
+        waiter.request_id = target.request_id
+        gateway = grpc_status.gateway_headers(metadata)
+        loaded = self._data_plane.find(target.model, version_of(target.version), gateway)
+        plan = loaded.grpc_plans.get(description) or loaded.grpc_plans.keep(
+            description, infer_grpc.plan(description, loaded.signature, raw=bool(raws))
+        )
+        infer_grpc.check_raws(plan, raws, loaded.key.model)
+        arrays = tensors(plan, raws)
+
+        def reply(outcome: Mapping[str, Array] | RequestError) -> None:
+            waiter.set(_answer(loaded, plan, outcome))
+
+        call = self._data_plane.submit(loaded, plan, arrays, gateway, reply)
+        waiter.cancel = lambda: loaded.batcher.cancel(call)
+
+
+def _answer(loaded: LoadedVersion, plan: InferPlan, outcome: Mapping[str, Array] | RequestError) -> Outcome:
+    if isinstance(outcome, RequestError):
+        return outcome
+    try:
+        return infer_grpc.answer(loaded.signature, plan, outcome)
+    except Exception:
+        _log.exception("answer failed", protocol="grpc", model=loaded.key.model)
+        return InternalError("the model's outputs cannot be sent, see the server's log")
+
+
+def _all_gone(waiters: list[Waiter]) -> None:
+    for waiter in waiters:
+        waiter.gone()
