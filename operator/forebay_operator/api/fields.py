@@ -124,7 +124,7 @@ IntOrText = Annotated[int | str, _IntOrText()]
 MemoryOrAuto = Annotated[
     IntOrText,
     Rule[int | str](
-        f"self == 'auto' || (type(self) == int ? self > 0 : self.matches('^({_MEMORY})$'))",
+        f"type(self) == int ? self > 0 : self == 'auto' || self.matches('^({_MEMORY})$')",
         "write auto, or memory above zero such as 4Gi or 500Mi",
         lambda value: value > 0 if isinstance(value, int) else value == "auto" or _is(_MEMORY, value),
     ),
@@ -150,8 +150,9 @@ CountOrAuto = Annotated[
 
 Uri = Annotated[
     str,
-    # Above the limit of the rule, so that the rule's sentence is what a person reads.
-    Field(min_length=1, max_length=1 << 20),
+    # Above the limit of the rule, so that a person reads the rule's sentence; not higher, or matching a text of that length
+    # would cost more than an API server grants one rule.
+    Field(min_length=1, max_length=1 << 19),
     Rule[str](
         f"self.matches('^{_SCHEMES}')",
         "use s3://…, https://…, http://…, file:///…, an absolute path, or data:…;base64,… for a tiny model"
