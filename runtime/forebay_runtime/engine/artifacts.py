@@ -83,7 +83,10 @@ def _copy(uri: str, target: Path) -> None:
         _get(filesystem, root, MANIFEST_FILE, target)
         for file in _manifest(target).files:
             _get(filesystem, root, _plain_name(file), target)
-    except (OSError, ValueError, ImportError) as error:
+    except ArtifactError:
+        raise
+    except Exception as error:
+        # Each file system has exceptions of its own.
         raise ArtifactError(f"the artifact {uri} cannot be fetched: {error}") from None
 
 

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from forebay_runtime.domain.device_spec import DeviceKind, DeviceSpec
 from forebay_runtime.domain.pace import UNPACED, Pace
 from forebay_runtime.engine import gpu_memory
-from forebay_runtime.engine.onnx_session import Provider, check_provider
+from forebay_runtime.engine.onnx_session import Provider, prepare
 
 _CPU_SHARE: Final = 0.8
 """What models may take of a machine's memory by default: the rest is for requests and everything else."""
@@ -104,6 +104,8 @@ def open_device(spec: DeviceSpec, memory_bytes: int = 0) -> Device:
         SessionError: this environment's onnxruntime cannot use it.
         GpuError: there is no such GPU.
     """
+    if spec.kind != "gpu":
+        prepare("cpu")
     match spec.kind:
         case "cpu":
             return CpuDevice(memory_bytes or int(_machine_memory() * _CPU_SHARE))
@@ -111,7 +113,7 @@ def open_device(spec: DeviceSpec, memory_bytes: int = 0) -> Device:
             return SimulatedDevice(memory_bytes or spec.memory_bytes, spec.pace)
         case "gpu":
             gpu = gpu_memory.describe(spec.index)
-            check_provider("cuda")
+            prepare("cuda", spec.index)
             return GpuDevice(spec.index, gpu.name, memory_bytes or gpu.free_bytes)
 
 

@@ -1,7 +1,7 @@
 """What NVML says of a GPU's memory. The only module that uses it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +51,7 @@ def used_by_this_process(index: int) -> int:
 
 
 @contextmanager
-def _handle(index: int) -> Iterator[Any]:
+def _handle(index: int) -> Generator[Any]:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from tritonclient.grpc import service_pb2
 
 from forebay_runtime.protocol import byte_strings, classification, grpc_wire
 from forebay_runtime.protocol.datatypes import BYTES, DATATYPES, Datatype
@@ -23,6 +22,7 @@ from forebay_runtime.protocol.inference import (
     make_plan,
 )
 from forebay_runtime.protocol.signature import GivenInput, ModelSignature
+from forebay_runtime.protocol.triton_messages import service
 
 _CONTENTS: Final[dict[str, str]] = {
     "BOOL": "bool_contents",
@@ -71,7 +71,7 @@ _kept_target = lru_cache(maxsize=1024)(_target)
 
 def _parse(description: bytes) -> Any:
     try:
-        return service_pb2.ModelInferRequest.FromString(description)
+        return service.ModelInferRequest.FromString(description)
     except DecodeError as error:
         raise InvalidArgumentError(f"the request is no ModelInferRequest: {error}") from None
 
@@ -226,9 +226,7 @@ def answer(signature: ModelSignature, plan: InferPlan, arrays: Mapping[str, Arra
 
 
 def _describe(signature: ModelSignature, plan: InferPlan, results: Sequence[tuple[Datatype, Array]]) -> bytes:
-    response = service_pb2.ModelInferResponse(
-        model_name=signature.name, model_version=str(signature.version), id=plan.request_id
-    )
+    response = service.ModelInferResponse(model_name=signature.name, model_version=str(signature.version), id=plan.request_id)
     for wanted, (datatype, array) in zip(plan.outputs, results, strict=True):
         response.outputs.add(name=wanted.tensor.name, datatype=datatype.name, shape=array.shape)
     return bytes(response.SerializeToString())
@@ -248,8 +246,8 @@ def _content(datatype: Datatype, array: Array) -> bytes | memoryview:
 
 
 _FINAL: Final[bytes] = bytes(
-    service_pb2.ModelInferResponse(
-        parameters={"triton_final_response": service_pb2.InferParameter(bool_param=True)}
+    service.ModelInferResponse(
+        parameters={"triton_final_response": service.InferParameter(bool_param=True)}
     ).SerializeToString()
 )
 _STREAM_RESPONSE_FIELD: Final = 2
@@ -262,6 +260,6 @@ def stream_answer(response: bytes) -> bytes:
 
 def stream_error(request_id: str, message: str) -> bytes:
     """A ModelStreamInferResponse that says why a request of the stream has no answer."""
-    response = service_pb2.ModelStreamInferResponse(error_message=message)
+    response = service.ModelStreamInferResponse(error_message=message)
     response.infer_response.id = request_id
     return bytes(response.SerializeToString())

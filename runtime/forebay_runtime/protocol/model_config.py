@@ -8,14 +8,14 @@ from typing import Any, Final, TypeAlias
 from google.protobuf import json_format, text_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from tritonclient.grpc import model_config_pb2
 
 from forebay_runtime.protocol import datatypes
 from forebay_runtime.protocol.datatypes import Datatype
 from forebay_runtime.protocol.signature import ModelSignature, TensorSignature
+from forebay_runtime.protocol.triton_messages import config as messages
 
 ModelConfig: TypeAlias = Any
-"""A `model_config_pb2.ModelConfig`: protobuf's generated classes carry no types."""
+"""Triton's ModelConfig message: protobuf's generated classes carry no types."""
 
 _BACKENDS: Final = ("", "onnxruntime")
 _PLATFORMS: Final = ("", "onnxruntime_onnx")
@@ -29,7 +29,7 @@ class ConfigError(ValueError):
 
 def empty() -> ModelConfig:
     """A configuration that says nothing."""
-    return model_config_pb2.ModelConfig()
+    return messages.ModelConfig()
 
 
 def from_text(text: str) -> ModelConfig:
@@ -179,8 +179,8 @@ def _complete_tensors(configured: Any, declared: Sequence[ModelTensor], skip: in
         entry = known.get(tensor.name)
         if entry is None:
             entry = configured.add(name=tensor.name)
-        if entry.data_type == model_config_pb2.TYPE_INVALID:
-            entry.data_type = model_config_pb2.DataType.Value(datatypes.config_name(tensor.datatype))
+        if entry.data_type == messages.TYPE_INVALID:
+            entry.data_type = messages.DataType.Value(datatypes.config_name(tensor.datatype))
         if not entry.dims:
             entry.dims.extend(tensor.shape[skip:])
 
@@ -229,7 +229,7 @@ def _signatures(
 
 
 def _signature(config: ModelConfig, entry: Any, declared: ModelTensor, labels: tuple[str, ...]) -> TensorSignature:
-    datatype = datatypes.of_config(model_config_pb2.DataType.Name(entry.data_type))
+    datatype = datatypes.of_config(messages.DataType.Name(entry.data_type))
     dims = tuple(entry.dims)
     full = (-1, *dims) if config.max_batch_size else dims
     if datatype is not declared.datatype:
@@ -259,7 +259,7 @@ def _with_scheduling(config: ModelConfig, signature: ModelSignature) -> ServedAs
         max_delay_us=batching.max_queue_delay_microseconds,
         max_queue_size=policy.max_queue_size,
         default_timeout_us=policy.default_timeout_microseconds,
-        delay_when_late=policy.timeout_action == model_config_pb2.ModelQueuePolicy.DELAY,
+        delay_when_late=policy.timeout_action == messages.ModelQueuePolicy.DELAY,
         timeout_override=policy.allow_timeout_override,
         instances=sum(group.count or 1 for group in config.instance_group),
     )
@@ -274,7 +274,17 @@ def provider(config: ModelConfig) -> str:
 
 def instance_kind(group: Any) -> str:
     """KIND_AUTO, KIND_GPU, KIND_CPU or KIND_MODEL."""
-    return str(model_config_pb2.ModelInstanceGroup.Kind.Name(group.kind))
+    return str(messages.ModelInstanceGroup.Kind.Name(group.kind))
+
+
+def with_instances(config: ModelConfig, count: int, kind: str) -> ModelConfig:
+    """The configuration with the server's choice of instances where it names none; `kind` as KIND_CPU."""
+    if config.instance_group:
+        return config
+    chosen = empty()
+    chosen.CopyFrom(config)
+    chosen.instance_group.add(name=f"{config.name}_0", count=count, kind=kind)
+    return chosen
 
 
 def canonical(config: ModelConfig) -> str:

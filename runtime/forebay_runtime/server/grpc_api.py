@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from google.protobuf import json_format
-from tritonclient.grpc import service_pb2
 
 from forebay_runtime.domain.lifecycle import State
 from forebay_runtime.protocol.errors import InternalError, RequestError, RestrictedError, UnsupportedError
+from forebay_runtime.protocol.triton_messages import service
 from forebay_runtime.server import grpc_status
 from forebay_runtime.service import descriptions, repository_orders
 from forebay_runtime.service.data_plane import DataPlane, version_of
@@ -75,33 +75,33 @@ class GrpcApi:
             raise InternalError("internal error, see the server's log") from None
 
     async def _server_live(self, _request: Any, _metadata: Any) -> Any:
-        return service_pb2.ServerLiveResponse(live=True)
+        return service.ServerLiveResponse(live=True)
 
     async def _server_ready(self, _request: Any, _metadata: Any) -> Any:
-        return service_pb2.ServerReadyResponse(ready=self._data_plane.server_ready())
+        return service.ServerReadyResponse(ready=self._data_plane.server_ready())
 
     async def _server_metadata(self, _request: Any, _metadata: Any) -> Any:
-        return json_format.ParseDict(descriptions.server_metadata(), service_pb2.ServerMetadataResponse())
+        return json_format.ParseDict(descriptions.server_metadata(), service.ServerMetadataResponse())
 
     async def _model_ready(self, request: Any, metadata: Any) -> Any:
         gateway = grpc_status.gateway_headers(metadata)
         ready = self._data_plane.model_ready(request.name, version_of(request.version), gateway)
-        return service_pb2.ModelReadyResponse(ready=ready)
+        return service.ModelReadyResponse(ready=ready)
 
     async def _model_metadata(self, request: Any, metadata: Any) -> Any:
         loaded = self._find(request, metadata)
         versions = self._data_plane.store.ready_versions(loaded.key.model)
-        return json_format.ParseDict(descriptions.model_metadata(loaded, versions), service_pb2.ModelMetadataResponse())
+        return json_format.ParseDict(descriptions.model_metadata(loaded, versions), service.ModelMetadataResponse())
 
     async def _model_config(self, request: Any, metadata: Any) -> Any:
-        return service_pb2.ModelConfigResponse(config=self._find(request, metadata).served.config)
+        return service.ModelConfigResponse(config=self._find(request, metadata).served.config)
 
     async def _model_statistics(self, request: Any, _metadata: Any) -> Any:
         found = descriptions.statistics(self._data_plane.store, request.name, version_of(request.version))
-        return json_format.ParseDict(found, service_pb2.ModelStatisticsResponse())
+        return json_format.ParseDict(found, service.ModelStatisticsResponse())
 
     async def _repository_index(self, request: Any, _metadata: Any) -> Any:
-        response = service_pb2.RepositoryIndexResponse()
+        response = service.RepositoryIndexResponse()
         for row in await self._control.index():
             if request.ready and row.state is not State.READY:
                 continue
@@ -112,12 +112,12 @@ class GrpcApi:
     async def _repository_load(self, request: Any, metadata: Any) -> Any:
         self._check_token(metadata)
         await repository_orders.load(self._control, request.model_name, _order_parameters(request))
-        return service_pb2.RepositoryModelLoadResponse()
+        return service.RepositoryModelLoadResponse()
 
     async def _repository_unload(self, request: Any, metadata: Any) -> Any:
         self._check_token(metadata)
         await repository_orders.unload(self._control, request.model_name, _order_parameters(request))
-        return service_pb2.RepositoryModelUnloadResponse()
+        return service.RepositoryModelUnloadResponse()
 
     def _find(self, request: Any, metadata: Any) -> LoadedVersion:
         gateway = grpc_status.gateway_headers(metadata)

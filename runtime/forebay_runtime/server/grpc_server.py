@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import grpc
-from tritonclient.grpc import service_pb2
 
+from forebay_runtime.protocol.triton_messages import service
 from forebay_runtime.server.grpc_api import GrpcApi
 from forebay_runtime.server.grpc_inference import GrpcInference
 
@@ -57,9 +57,9 @@ def _handlers(
     api: GrpcApi, inference: GrpcInference, infer_pool: ThreadPoolExecutor, stream_pool: ThreadPoolExecutor
 ) -> dict[str, Any]:
     handlers: dict[str, Any] = {}
-    for method in service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods:
-        request = getattr(service_pb2, method.input_type.name)
-        response = getattr(service_pb2, method.output_type.name)
+    for method in service.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods:
+        request = getattr(service, method.input_type.name)
+        response = getattr(service, method.output_type.name)
         handlers[method.name] = grpc.unary_unary_rpc_method_handler(
             api.behaviour(method.name), request.FromString, response.SerializeToString
         )

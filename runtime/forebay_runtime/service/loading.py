@@ -108,11 +108,11 @@ class Loader:
         _check_placement(footing.config, self.device)
         used_before = self.device.used_bytes()
         session = OnnxSession(footing.model_file, self.device.provider, self.device.index)
-        served = _served(footing, session)
+        served = _served(footing, session, self.device)
         estimate = footing.estimate(max(1, served.signature.max_batch_size))
         if self.device.kind == "simulated":
             self._check(footing, estimate)
-        _warm_up(session, served, served.instances or self.device.default_instances)
+        _warm_up(session, served, served.instances)
         grown = max(0, self.device.used_bytes() - used_before)
         footprint = self.device.footprint(grown, size_of(footing.model_file), estimate)
         try:
@@ -130,7 +130,7 @@ class Loader:
 
     def _version(self, footing: Footing, loaded: _Loaded) -> LoadedVersion:
         served, statistics = loaded.served, Statistics()
-        count = served.instances or self.device.default_instances
+        count = served.instances
         name = f"{footing.key.model}:{footing.key.version}"
         instances = Instances(loaded.session, count, self.device.pace, name)
         batcher = Batcher(_batch_policy(served), CallQueue(_queue_policy(served)), instances, statistics)
@@ -146,9 +146,10 @@ class Loader:
         )
 
 
-def _served(footing: Footing, session: OnnxSession) -> ServedAs:
+def _served(footing: Footing, session: OnnxSession, device: Device) -> ServedAs:
     interface = session.interface
     config = model_config.complete(footing.config, footing.key.model, interface, footing.default_max_batch_size)
+    config = model_config.with_instances(config, device.default_instances, _GPU_KIND if device.kind == "gpu" else _CPU_KIND)
     return model_config.served_as(config, footing.key.version, interface, footing.labels(config))
 
 

@@ -94,7 +94,7 @@ class RepositoryControl:
         """Triton's unload: every version of the model, once its requests are answered. Unknown models are no error."""
         self._check_mode()
         self._overrides.pop(name, None)
-        for version in self._store.ready_versions(name):
+        for version in sorted(self._store.versions(name)):
             key = VersionKey(name, version)
             async with self._lock(key):
                 await self._take_down(key)
@@ -254,14 +254,20 @@ class RepositoryControl:
         try:
             loaded = await self._loader.load(await footing())
         except _PROBLEMS as error:
-            self._store.advance(key, Event.LOAD_FAILED, str(error))
-            _log.error("model not loaded", model=key.model, version=key.version, reason=str(error))
-            raise InvalidArgumentError(
-                f"load failed for model '{key.model}': version {key.version} is at UNAVAILABLE state: {error};"
-            ) from None
+            raise self._load_failed(key, str(error)) from None
+        except Exception as error:
+            _log.exception("load failed in a way nobody foresaw", model=key.model, version=key.version)
+            raise self._load_failed(key, f"{type(error).__name__}: {error}") from None
         self._store.advance(key, Event.LOADED).loaded = loaded
         if replaced is not None:
             self._in_background(self._retire(replaced))
+
+    def _load_failed(self, key: VersionKey, reason: str) -> InvalidArgumentError:
+        self._store.advance(key, Event.LOAD_FAILED, reason)
+        _log.error("model not loaded", model=key.model, version=key.version, reason=reason)
+        return InvalidArgumentError(
+            f"load failed for model '{key.model}': version {key.version} is at UNAVAILABLE state: {reason};"
+        )
 
     async def _take_down(self, key: VersionKey) -> None:
         slot = self._store.slot(key)
