@@ -81,12 +81,14 @@ def _no_excuse(moment: Moment, deployment: Deployment, ready: list[tuple[Server,
 
 
 def _no_swap(moment: Moment, deployment: Deployment, ready: list[tuple[Server, Holding]], otherwise: str) -> str:
-    """Swapping is for a newer revision that is converted, and for which there is no room beside the old one."""
+    """A swap is for a newer revision that is converted, or for other devices, where there is no room beside the old."""
     records = sorted(moment.records_of(deployment), key=lambda record: record.number)
     newest = records[-1] if records else None
-    if newest is None or newest.artifact is None or any(holding.version >= newest.number for _, holding in ready):
+    if newest is None or newest.artifact is None:
+        return f"{otherwise}, and nothing takes their place"
+    if any(holding.version >= newest.number and moment.belongs(deployment, server.pool) for server, holding in ready):
         return f"{otherwise}, and no newer revision takes their place"
-    needed = moment.footprint(deployment.address, newest.artifact.digest)
+    needed = moment.footprint(deployment.address, newest.number, newest.artifact.digest)
     room = moment.place_for(deployment, needed)
     return f"{otherwise}, and revision {newest.number} ({needed} bytes) has room beside: {room}" if room else ""
 

@@ -10,7 +10,7 @@ from forebay_operator.domain.actions import Action, LoadReplica, ResizePool, Set
 from forebay_operator.domain.deployment import Deployment, Placement
 from forebay_operator.domain.routes import Route
 from forebay_operator.domain.snapshot import DeviceClass, Holding, HoldingPhase, Pool, Server, ServerPhase, Snapshot
-from forebay_operator.domain.status import Artifact, DeploymentStatus, RevisionRecord
+from forebay_operator.domain.status import Artifact, DeploymentStatus, FootprintSource, RevisionRecord
 from forebay_schema.addresses import ModelAddress
 
 A = TypeVar("A")
@@ -82,12 +82,16 @@ class Moment:
                         yield server, holding
 
     def ready_replicas(self, deployment: Deployment) -> list[tuple[Server, Holding]]:
-        """Replicas of this very ModelDeployment that answer."""
+        """Replicas of this very ModelDeployment that answer: of a revision and an artifact of its own."""
+        numbers = {record.number for record in self.records_of(deployment)}
+        if deployment.status is not None:
+            numbers.update(record.number for record in deployment.status.revisions)
         return [
             (server, holding)
             for server, holding in self.holdings_of(deployment.address)
             if server.phase is ServerPhase.READY
             and holding.phase is HoldingPhase.READY
+            and holding.version in numbers
             and holding.digest in self.digests.get(deployment.uid, frozenset())
         ]
 
@@ -109,25 +113,26 @@ class Moment:
                 if record.artifact is not None:
                     yield record.artifact
 
-    def footprint(self, address: ModelAddress, digest: str) -> int:
-        """Bytes that one more replica is to be counted with: measured where that can be seen, else the lowest estimate."""
-        measured = [
-            holding.footprint_bytes
-            for _, holding in self.holdings_of(address)
-            if holding.digest == digest and holding.footprint_bytes is not None
-        ]
-        return min(measured) if measured else min(self._estimates(address, digest), default=0)
-
-    def _estimates(self, address: ModelAddress, digest: str) -> Iterator[int]:
-        yield from (artifact.memory_bytes for artifact in self.artifacts() if artifact.digest == digest)
+    def footprint(self, address: ModelAddress, version: int, digest: str) -> int:
+        """Bytes that one more replica of a version is to be counted with: as measured, else declared, else estimated."""
+        measured = list(self._measured(address, version))
+        if measured:
+            return min(measured)
         deployment = self.deployments.get(address)
-        if deployment is None:
-            return
-        if deployment.spec.placement.memory_bytes is not None:
-            yield deployment.spec.placement.memory_bytes
-        for record in self.records_of(deployment):
-            if record.artifact is not None and record.artifact.digest == digest and record.footprint is not None:
-                yield record.footprint.bytes
+        declared = deployment.spec.placement.memory_bytes if deployment else None
+        if declared is not None:
+            return declared
+        return min((artifact.memory_bytes for artifact in self.artifacts() if artifact.digest == digest), default=0)
+
+    def _measured(self, address: ModelAddress, version: int) -> Iterator[int]:
+        deployment = self.deployments.get(address)
+        for record in self.records_of(deployment) if deployment else ():
+            footprint = record.footprint
+            if record.number == version and footprint is not None and footprint.source is FootprintSource.MEASURED:
+                yield footprint.bytes
+        for _, holding in self.holdings_of(address):
+            if holding.version == version and holding.footprint_bytes is not None:
+                yield holding.footprint_bytes
 
     def used_bytes(self, server: Server) -> int:
         """What is taken of a device: by what the server holds, and by what this step orders to be loaded there."""
@@ -137,7 +142,7 @@ class Moment:
             if holding.phase is not HoldingPhase.FAILED
         }
         ordered = {
-            (order.address.name, order.version): self.footprint(order.address, order.digest)
+            (order.address.name, order.version): self.footprint(order.address, order.version, order.digest)
             for order in self.loads
             if order.server == server.name and (order.address.name, order.version) not in held
         }
@@ -146,7 +151,8 @@ class Moment:
     def _held_bytes(self, server: Server, holding: Holding) -> int:
         if holding.footprint_bytes is not None:
             return holding.footprint_bytes
-        return self.footprint(ModelAddress(server.pool.namespace, holding.model), holding.digest)
+        address = ModelAddress(server.pool.namespace, holding.model)
+        return self.footprint(address, holding.version, holding.digest)
 
     def wanted_servers(self, device: DeviceClass) -> int:
         """How many devices of a class are taken after this step: lost and draining servers still have theirs."""
@@ -164,19 +170,23 @@ class Moment:
 
     def place_for(self, deployment: Deployment, needed: int, without: Set[str] = frozenset()) -> str:
         """Where one more replica that needs so many bytes could go, in words; empty: nowhere."""
-        address, placement = deployment.address, deployment.spec.placement
-        exclusive = address.name if placement.exclusive else ""
-        devices = self.suitable_devices(placement)
         for server in self.snapshot.servers:
-            pool, free = server.pool, server.pool.device.memory_bytes - self.used_bytes(server)
-            mine = pool.namespace == address.namespace and pool.exclusive == exclusive and pool.device in devices
-            if mine and server.phase in _COMING and server.name not in without and free >= needed:
+            free = server.pool.device.memory_bytes - self.used_bytes(server)
+            usable = server.phase in _COMING and server.name not in without and self.belongs(deployment, server.pool)
+            if usable and free >= needed:
                 return f"{server.name} has {free} bytes free"
+        devices = self.suitable_devices(deployment.spec.placement)
         for capacity in self.snapshot.capacity:
             device, allowed = capacity.device, capacity.servers
             if device in devices and device.memory_bytes >= needed and not self._all_taken(device, allowed):
                 return f"one more server of {device.name} can be started"
         return ""
+
+    def belongs(self, deployment: Deployment, pool: Pool) -> bool:
+        """Whether a pool is one where the replicas of a ModelDeployment may be."""
+        exclusive = deployment.address.name if deployment.spec.placement.exclusive else ""
+        mine = pool.namespace == deployment.address.namespace and pool.exclusive == exclusive
+        return mine and pool.device in self.suitable_devices(deployment.spec.placement)
 
     def suitable_devices(self, placement: Placement) -> set[DeviceClass]:
         """Devices that a placement allows: `auto` means GPUs, real or simulated, where there are any."""

@@ -29,9 +29,9 @@ Tell = Callable[[float, str], None]
 
 LOOK_S = 0.25
 """How soon a step follows the first request for a model without a ready replica."""
-RESTLESS_S = 100.0
+RESTLESS_S = 60.0
 """How long after the last request steps still come every second; later ones come every `STRIDE_S`."""
-STRIDE_S = 5.0
+STRIDE_S = 10.0
 SILENT_S = 500.0
 """How long nobody asks at the end."""
 
