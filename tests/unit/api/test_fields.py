@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from api_examples import unhurried
 from forebay_operator.api.fields import Timestamp, bytes_of, microseconds, seconds
 from forebay_operator.api.spec import format_of
 
@@ -26,6 +27,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 PARTS = st.fixed_dictionaries({}, optional={unit: st.integers(0, 999_999) for unit in ("h", "m", "s", "ms", "us")})
 
 
+@unhurried
 @given(PARTS.filter(bool))
 def test_a_duration_is_the_sum_of_its_parts(parts: dict[str, int]) -> None:
     each = {"h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1), "ms": timedelta(milliseconds=1)}
@@ -68,6 +70,7 @@ def test_what_is_no_quantity_is_refused(text: str) -> None:
 MOMENTS = st.datetimes(min_value=datetime(1970, 1, 2), timezones=st.sampled_from([UTC, timezone(timedelta(hours=5))]))  # noqa: DTZ001  (Hypothesis wants it so)
 
 
+@unhurried
 @given(MOMENTS)
 def test_a_moment_is_written_to_the_second_in_utc_and_read_back(moment: datetime) -> None:
     timestamps = TypeAdapter[datetime](Timestamp)

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api_cases import ACCEPTED, REFUSED, Accepted, Refused, an_object
+from api_examples import unhurried
 from forebay_operator.api.loading import MAX_FILE_BYTES, Loaded, load, load_text
 from forebay_schema.addresses import ModelAddress
 
@@ -312,6 +313,7 @@ def test_the_examples_are_valid(file: Path) -> None:
     assert loaded.objects != ()
 
 
+@unhurried
 @given(st.text(max_size=200))
 @example("a: 0b_")
 @example("a: 0o_\nb: 0x_\nc: 1_:_2\nd: ._\ne: +.inf")
@@ -324,7 +326,8 @@ def test_no_text_makes_it_fail(text: str) -> None:
     assert isinstance(load_text(text), Loaded)
 
 
+@unhurried
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9), st.lists, max_leaves=9))
 def test_no_value_of_a_field_makes_it_fail(value: object) -> None:
-    for path in ("replicas", "model", "serving.instances", "placement.memory", "autoscaling", "verification.samples.uri"):
+    for path in ("replicas", "serving.instances", "placement.memory", "verification.samples.uri"):
         assert isinstance(load_text(yaml.safe_dump(an_object({path: value}))), Loaded)

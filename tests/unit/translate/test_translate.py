@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api_cases import ACCEPTED, Accepted, an_object
+from api_examples import unhurried
 from forebay_operator.api.schema import structural_schema
 from forebay_operator.api.status import MAX_SENTENCE, ModelDeploymentStatus
 from forebay_operator.api.v1alpha1 import ModelDeployment
@@ -244,16 +245,19 @@ def read(kept: dict[str, Any]) -> DeploymentStatus:
     return status_of(ModelDeploymentStatus.from_object(kept))
 
 
+@unhurried
 @given(statuses)
 def test_a_restarted_controller_reads_back_what_was_written(status: DeploymentStatus) -> None:
     assert read(written(status)) == to_the_second(status)
 
 
+@unhurried
 @given(statuses)
 def test_writing_what_was_read_changes_nothing(status: DeploymentStatus) -> None:
     assert written(read(written(status))) == written(status)
 
 
+@unhurried
 @given(statuses)
 def test_nothing_empty_is_written(status: DeploymentStatus) -> None:
     """API servers drop it, and the controller would take that for a change made by hand."""
