@@ -159,8 +159,7 @@ def complete(config: ModelConfig, name: str, interface: ModelInterface, default_
     full.name = name
     full.backend, full.platform = "onnxruntime", "onnxruntime_onnx"
     full.default_model_filename = full.default_model_filename or "model.onnx"
-    unsaid = not config.max_batch_size and not config.input and not config.output
-    if unsaid and interface.takes_batches and config.WhichOneof("scheduling_choice") in (None, "dynamic_batching"):
+    if not config.max_batch_size and default_max_batch_size and _may_take_batches(config, interface):
         full.max_batch_size = default_max_batch_size
         full.dynamic_batching.SetInParent()
     if not full.HasField("version_policy"):
@@ -171,6 +170,18 @@ def complete(config: ModelConfig, name: str, interface: ModelInterface, default_
     if full.HasField("dynamic_batching") and full.max_batch_size and not full.dynamic_batching.preferred_batch_size:
         full.dynamic_batching.preferred_batch_size.append(full.max_batch_size)
     return full
+
+
+def _may_take_batches(config: ModelConfig, interface: ModelInterface) -> bool:
+    """Whether batches are possible and nothing in the configuration speaks against them."""
+    if config.input and config.output:
+        # Both are there: the configuration is meant as it is, as in Triton.
+        return False
+    ranks = {tensor.name: len(tensor.shape) for tensor in (*interface.inputs, *interface.outputs)}
+    without_batch = all(
+        not tensor.dims or len(tensor.dims) == ranks.get(tensor.name, 0) - 1 for tensor in (*config.input, *config.output)
+    )
+    return interface.takes_batches and without_batch
 
 
 def _complete_tensors(configured: Any, declared: Sequence[ModelTensor], skip: int) -> None:

@@ -1,0 +1,125 @@
+"""Runs the real server as a process, and talks to it by plain HTTP."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forebay_schema.repository import LoadOrder, UnloadOrder
+from forebay_schema.serving import ServingConfig
+
+DEADLINE_S = 60.0
+
+
+def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Return once the condition holds; fail with `what` after the deadline."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {deadline_s} s: {what}")
+        time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Server:
+    """A running server process."""
+
+    process: subprocess.Popen[bytes]
+    http: int
+    grpc: int
+    metrics: int
+    log: Path
+
+    def request(
+        self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        return plain_request(self.http, method, path, body, headers)
+
+    def infer_json(self, model: str, data: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
+        return self.request("POST", f"/v2/models/{model}/infer", json.dumps(data), headers)
+
+    def load(
+        self, model: str, order: LoadOrder, serving: ServingConfig | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        body = order.to_body(model, serving or ServingConfig())
+        return self.request("POST", f"/v2/repository/models/{model}/load", json.dumps(body), headers)
+
+    def unload(self, model: str, order: UnloadOrder, headers: Mapping[str, str] | None = None) -> Answer:
+        return self.request("POST", f"/v2/repository/models/{model}/unload", json.dumps(order.to_body()), headers)
+
+    def index(self) -> dict[tuple[str, str], str]:
+        """State by model and version."""
+        rows = self.request("POST", "/v2/repository/index").json
+        return {(row["name"], row.get("version", "")): row.get("state", "") for row in rows}
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of one sample of the metrics page; fails where there is none."""
+        page = plain_request(self.metrics, "GET", "/metrics").body.decode()
+        for line in page.splitlines():
+            sample, _, value = line.rpartition(" ")
+            if sample.partition("{")[0] == name and all(f'{key}="{label}"' in sample for key, label in labels.items()):
+                return float(value)
+        raise AssertionError(f"no {name} {labels} on the metrics page:\n{page}")
+
+    def terminate(self) -> int:
+        """SIGTERM; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE_S)
+
+
+def plain_request(
+    port: int, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
+) -> Answer:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+    try:
+        connection.request(method, path, body, dict(headers or {}))
+        response = connection.getresponse()
+        return Answer(response.status, {key.lower(): value for key, value in response.getheaders()}, response.read())
+    finally:
+        connection.close()
+
+
+@contextmanager
+def running_server(folder: Path, *arguments: str, home: Path | None = None) -> Iterator[Server]:
+    """A server on free ports with these arguments; `folder` takes its log and ready file. It ends with the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ready, log = folder / "ready.json", folder / "server.log"
+    ready.unlink(missing_ok=True)
+    command = [
+        *(sys.executable, "-m", "forebay_runtime"),
+        *("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--ready-file", str(ready)),
+        *arguments,
+    ]
+    environment = {**os.environ, "HOME": str(home or folder)}
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+    try:
+        wait_for(lambda: ready.exists() or process.poll() is not None, "the server listens")
+        if process.poll() is not None:
+            raise AssertionError(f"the server ended with {process.returncode}:\n{log.read_text()}")
+        ports = json.loads(ready.read_text())
+        assert ports["pid"] == process.pid
+        yield Server(process, ports["http"], ports["grpc"], ports["metrics"], log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
