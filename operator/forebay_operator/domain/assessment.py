@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from forebay_operator.domain import conversions, failures, revisions, rollout
 from forebay_operator.domain.conversions import Preparation
+from forebay_operator.domain.demand import LoadMemory
 from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.failures import LoadFailure
 from forebay_operator.domain.fleet import Replica, ReplicaKey
@@ -49,6 +50,7 @@ class Assessment:
     rollout: Rollout
     failures: Mapping[str, LoadFailure]
     """Of the target, by server."""
+    load: LoadMemory | None
     claims: tuple[Claim, ...]
 
 
@@ -62,7 +64,9 @@ def prepare(sight: Sight, routed_versions: Callable[[], Iterable[int]], now: flo
     return found, preparation
 
 
-def assess(sight: Sight, found: Revisions, preparation: Preparation, scaling: Scaling, now: float) -> Assessment:
+def assess(
+    sight: Sight, found: Revisions, preparation: Preparation, *, scaling: Scaling, load: LoadMemory | None, now: float
+) -> Assessment:
     """What the ModelDeployment claims of the servers."""
     failed = failures.of_version(sight.failures.items(), found.target.number)
     course = rollout.advance(
@@ -88,6 +92,7 @@ def assess(sight: Sight, found: Revisions, preparation: Preparation, scaling: Sc
         scaling=scaling,
         rollout=course,
         failures=failed,
+        load=load,
         claims=tuple(claims),
     )
 

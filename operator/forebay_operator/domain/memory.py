@@ -7,12 +7,12 @@ delays start anew, orders that do not show yet are given again, and nothing is s
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from forebay_operator.domain.autoscaling import ScalingMemory
 from forebay_operator.domain.demand import LoadMemory
 from forebay_operator.domain.failures import LoadFailure
 from forebay_operator.domain.fleet import Order, ReplicaKey
 from forebay_operator.domain.pools import PoolMemory, Site
 from forebay_operator.domain.revisions import SpecIdentity
+from forebay_operator.domain.scaling import Scaling
 from forebay_operator.domain.status import DeploymentStatus
 from forebay_schema.addresses import ModelAddress
 
@@ -26,7 +26,7 @@ class ModelMemory:
     """The status that this controller wrote last: the world may not show it yet."""
     figures_at: float | None = None
     """When live figures were last written into it."""
-    scaling: ScalingMemory | None = None
+    scaling: Scaling | None = None
     load: LoadMemory | None = None
     starting: int = 0
     """Replicas that had a place and were not ready, after the last step."""
@@ -40,6 +40,8 @@ class ModelMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
+    at: float | None = None
+    """When the last step was."""
     models: Mapping[ModelAddress, ModelMemory] = field(default_factory=dict[ModelAddress, ModelMemory])
     orders: Mapping[ReplicaKey, Order] = field(default_factory=dict[ReplicaKey, Order])
     last_sequence: int = 0

@@ -4,9 +4,22 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from forebay_operator.domain import assessment as assessing
-from forebay_operator.domain import collection, conversions, failures, orders, outcome, placement, pools, routes, statuses
+from forebay_operator.domain import (
+    collection,
+    conversions,
+    demand,
+    failures,
+    orders,
+    outcome,
+    placement,
+    pools,
+    routes,
+    scaling,
+    statuses,
+)
 from forebay_operator.domain.actions import Action, SetRoutes, WriteStatus
 from forebay_operator.domain.assessment import Assessment, Sight
+from forebay_operator.domain.demand import LoadMemory
 from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.devices import classes_of
 from forebay_operator.domain.failures import LoadFailure
@@ -16,10 +29,12 @@ from forebay_operator.domain.orders import OrderBook
 from forebay_operator.domain.outcome import Outcome
 from forebay_operator.domain.revisions import identify, need_of
 from forebay_operator.domain.routes import Endpoint
-from forebay_operator.domain.scaling import Scaling, fixed
-from forebay_operator.domain.snapshot import Conversion, ConversionId, Snapshot
+from forebay_operator.domain.scaling import Scaling
+from forebay_operator.domain.snapshot import Conversion, ConversionId, GatewayDemand, Snapshot
 from forebay_operator.domain.status import DeploymentStatus
 from forebay_schema.addresses import ModelAddress
+
+_NO_DEMAND = GatewayDemand()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,7 @@ def step(snapshot: Snapshot, memory: Memory) -> StepResult:
                 each.assessment.sight.deployment.address: _remember(each, said_now)
                 for each, said_now in zip(outcomes, said, strict=True)
             },
+            at=snapshot.now,
             orders=book.orders,
             last_sequence=book.last_sequence,
             failures=failed,
@@ -110,7 +126,8 @@ class _Models:
     def assess(self, deployment: Deployment) -> Assessment:
         sight = self._look(deployment)
         found, preparation = assessing.prepare(sight, lambda: self._routed_versions(deployment.address), self._snapshot.now)
-        return assessing.assess(sight, found, preparation, self._scale(deployment), self._snapshot.now)
+        wish, load = self._scale(sight)
+        return assessing.assess(sight, found, preparation, scaling=wish, load=load, now=self._snapshot.now)
 
     def _look(self, deployment: Deployment) -> Sight:
         address = deployment.address
@@ -135,10 +152,28 @@ class _Models:
             else {},
         )
 
-    def _scale(self, deployment: Deployment) -> Scaling:
+    def _scale(self, sight: Sight) -> tuple[Scaling, LoadMemory | None]:
+        deployment, before, now = sight.deployment, sight.before, self._snapshot.now
         if deployment.deleting:
-            return Scaling(wanted=0, reason="It is being deleted.")
-        return fixed(deployment.spec)
+            return scaling.none_wanted(now, "It is being deleted."), None
+        said = sight.said
+        demands = self._snapshot.demand
+        seen, load = demand.observe(
+            before.load,
+            demand.Signals(
+                now=now,
+                serving=said.revision if said else 0,
+                replicas=sight.replicas,
+                fading=before.fading,
+                starting=before.starting if before.scaling else sum(not each.is_ready for each in sight.replicas),
+                gateway=None if demands is None else demands.get(deployment.address, _NO_DEMAND),
+                counted_since=None,
+            ),
+        )
+        there = seen.replicas_ready + seen.replicas_starting
+        present = max(there, said.scaling.wanted if said and said.scaling else 0)
+        hold_seconds = self._snapshot.settings.hold_seconds
+        return scaling.scale(deployment.spec, before.scaling, seen, present=present, hold_seconds=hold_seconds), load
 
     def _routed_versions(self, address: ModelAddress) -> list[int]:
         tables = (*self._snapshot.routes, *(self._snapshot.routes_acknowledged or ()))
@@ -241,6 +276,8 @@ def _remember(each: Outcome, said: statuses.Said) -> ModelMemory:
         said=said.status,
         figures_at=said.figures_at,
         identity=sight.identity,
+        scaling=each.assessment.scaling,
+        load=each.assessment.load,
         starting=len(target.added) + len(target.planned) + sum(not replica.is_ready for replica in target.kept),
         reserved=reserved if reserved in (*target.planned, *target.added) else "",
         fading=frozenset(replica.key for replica in each.leaving if replica.is_coming_or_here),

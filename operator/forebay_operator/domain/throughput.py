@@ -1,0 +1,46 @@
+"""How many requests per second a replica can do, learned from how busy replicas are with what they answer."""
+
+from dataclasses import dataclass
+
+from forebay_operator.domain import load_window
+from forebay_operator.domain.load_window import LoadWindow
+
+_WINDOW_S = 6.0
+_FEWEST_ANSWERS = 5.0
+"""Fewer in the window teach nothing."""
+_FEWEST_BUSY = 0.05
+_SATURATED = 0.9
+_LEARNING = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    per_replica: float | None = None
+    """Requests per second of one busy replica: the best that is known now. None: nothing is."""
+    capacity: float | None = None
+    """The same, seen while requests waited for busy replicas. Where requests are batched only this says what one can do: a
+    replica with little to do is as busy with small batches as one with much to do is with large ones."""
+
+
+def measure(before: Throughput, window: LoadWindow, target_queue_depth: float) -> Throughput:
+    """What is known after one more sample."""
+    seen = load_window.last(window, _WINDOW_S)
+    answered = load_window.completions_per_s(seen)
+    busy = load_window.mean(each.busy for each in seen[1:])
+    if answered is None or busy is None or busy < _FEWEST_BUSY or answered * (seen[-1].at - seen[0].at) < _FEWEST_ANSWERS:
+        return before
+    rate = answered / busy
+    if not _is_saturated(seen, busy, target_queue_depth):
+        known = max(_learned(before.per_replica, rate), before.capacity or 0.0)
+        return Throughput(known, before.capacity)
+    return Throughput(rate, _learned(before.capacity, rate))
+
+
+def _is_saturated(seen: LoadWindow, busy: float, target_queue_depth: float) -> bool:
+    ready = max(load_window.mean(float(each.ready) for each in seen) or 0.0, 1.0)
+    waiting = load_window.mean(each.waiting for each in seen) or 0.0
+    return busy / ready >= _SATURATED and waiting / ready >= target_queue_depth / 2
+
+
+def _learned(before: float | None, now: float) -> float:
+    return now if before is None else before + _LEARNING * (now - before)
