@@ -88,19 +88,30 @@ class GatewayProcess:
     http_port: int = field(default_factory=free_port)
     grpc_port: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = None
+    run_dir: Path = Path()
+
+    def __post_init__(self) -> None:
+        self.run_dir = self.folder / "run"
+
+    @classmethod
+    @contextmanager
+    def prepared(cls) -> "Generator[GatewayProcess]":
+        """A gateway that is not started yet, and has no route table."""
+        with tempfile.TemporaryDirectory(prefix="fb-", dir="/tmp") as folder:
+            gateway = cls(Path(folder))
+            try:
+                yield gateway
+            finally:
+                gateway.end()
 
     @classmethod
     @contextmanager
     def running(cls, *routes: Route) -> "Generator[GatewayProcess]":
-        with tempfile.TemporaryDirectory(prefix="fb-", dir="/tmp") as folder:
-            gateway = cls(Path(folder))
+        with cls.prepared() as gateway:
             gateway.write(*routes)
             gateway.start()
-            try:
-                gateway.wait_until_ready()
-                yield gateway
-            finally:
-                gateway.end()
+            gateway.wait_until_ready()
+            yield gateway
 
     @property
     def http(self) -> str:
@@ -144,7 +155,7 @@ class GatewayProcess:
     def command(self, *options: str) -> list[str]:
         return [
             *(sys.executable, "-m", "forebay_gateway", "--routes", str(self.routes_file)),
-            *("--run-dir", str(self.folder / "run"), "--control-socket", str(self.control_socket)),
+            *("--run-dir", str(self.run_dir), "--control-socket", str(self.control_socket)),
             *("--ready-file", str(self.folder / "ready.json")),
             *("--http-port", str(self.http_port), "--grpc-port", str(self.grpc_port), *options),
         ]
@@ -158,7 +169,7 @@ class GatewayProcess:
 
     @property
     def envoy_pid(self) -> int:
-        return int(json.loads((self.folder / "run/envoy-process.json").read_text())["pid"])
+        return int(json.loads((self.run_dir / "envoy-process.json").read_text())["pid"])
 
     def kill(self) -> None:
         """SIGKILL for our process, not for Envoy."""
