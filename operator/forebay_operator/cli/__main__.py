@@ -9,8 +9,9 @@ from typing import Final
 
 from forebay_operator.cli import apply, convert, crd, delete, explain, get, logs, top, up
 from forebay_operator.cli.connection import CommandError
+from forebay_operator.cli.demo import command as demo
 
-COMMANDS: Final = (up, apply, get, top, explain, logs, delete, convert, crd)
+COMMANDS: Final = (up, apply, get, top, explain, logs, delete, convert, crd, demo)
 _INTERRUPTED: Final = 130
 
 

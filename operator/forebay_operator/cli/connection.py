@@ -31,7 +31,7 @@ NOT_THERE: Final = 4
 
 def state_folder(path: Path | None) -> StateFolder:
     """The folder that `--state` names, or the default."""
-    return StateFolder(path or default_folder(os.environ))
+    return StateFolder((path or default_folder(os.environ)).absolute())
 
 
 class Connection:

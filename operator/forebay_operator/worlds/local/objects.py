@@ -121,7 +121,7 @@ class Objects:
 
 
 def _new(wanted: ModelDeployment, origin: str) -> StoredObject:
-    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = datetime.now(UTC).replace(microsecond=0)
     identity = {"uid": str(uuid.uuid4()), "generation": 1, "creation_timestamp": created}
     metadata = wanted.metadata.model_copy(update=identity)
     return _stored(wanted.model_copy(update={"metadata": metadata, "status": None}), origin)
