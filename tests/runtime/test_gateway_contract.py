@@ -1,0 +1,143 @@
+"""What the gateway adds to requests, and the retry answer it gets."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from forebay_schema.repository import LoadOrder, UnloadOrder
+from forebay_schema.serving import ServingConfig
+from runtime_models import add_model, put_artifact
+from runtime_servers import Answer, Server, running_server, wait_for
+
+ONES = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}]}
+
+
+@pytest.fixture
+def paced(tmp_path: Path) -> Iterator[Server]:
+    """Version 1 of model m is ready on a device on which a batch of one takes 400 ms."""
+    arguments = ("--model-control-mode", "explicit", "--device", "simulated:64Mi,pace=400ms")
+    with running_server(tmp_path / "run", *arguments) as running:
+        uri, digest = put_artifact(tmp_path / "store", add_model())
+        order = LoadOrder(forebay_artifact=uri, forebay_digest=digest, forebay_version=1, forebay_sequence=1)
+        assert running.load("m", order, ServingConfig(max_batch_size=1)).status == 200
+        yield running
+
+
+def grpc_infer(server: Server, *metadata: tuple[str, str]) -> tuple[Any, Any, list[tuple[str, str]]]:
+    """Status, details, and the metadata that came with it."""
+    request = service_pb2.ModelInferRequest(model_name="m")
+    request.inputs.add(name="x", datatype="FP32", shape=[1, 16]).contents.fp32_contents.extend([1.0] * 16)
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        try:
+            _, call = stub.ModelInfer.with_call(request, metadata=metadata)
+        except grpc.RpcError as error:
+            return error.code(), error.details(), list(error.trailing_metadata())
+        return call.code(), "", list(call.trailing_metadata())
+
+
+def in_background(server: Server, count: int, headers: dict[str, str]) -> tuple[list[threading.Thread], list[Answer]]:
+    """Requests that run side by side, and the answers they have got so far; a broken connection is no answer."""
+    answers: list[Answer] = []
+    threads = [threading.Thread(target=lambda: answers.append(server.infer_json("m", ONES, headers))) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads, answers
+
+
+def test_a_version_the_gateway_chose_that_is_not_ready_is_to_be_tried_elsewhere(server: Server) -> None:
+    answer = server.infer_json("add", ONES, {"forebay-version": "9"})
+    assert (answer.status, answer.headers["x-forebay-retry"]) == (503, "not-ready")
+    unknown = server.infer_json("nothing", ONES, {"forebay-version": "1"})
+    assert (unknown.status, unknown.headers["x-forebay-retry"]) == (503, "not-ready")
+
+
+def test_a_version_the_client_named_gets_triton_s_own_answer(server: Server) -> None:
+    answer = server.request("POST", "/v2/models/add/versions/9/infer", "{}", {"forebay-version": "2"})
+    assert answer.status == 404
+    assert "x-forebay-retry" not in answer.headers
+
+
+def test_another_model_than_the_host_names_is_refused(server: Server) -> None:
+    answer = server.infer_json("add", ONES, {"forebay-model": "two"})
+    assert answer.status == 400
+    assert answer.json["error"] == "this host serves model 'two', but the request names model 'add'"
+    assert server.infer_json("add", ONES, {"forebay-model": "add", "forebay-version": "2"}).status == 200
+
+
+def test_grpc_has_the_same_contract(paced: Server) -> None:
+    code, _, metadata = grpc_infer(paced, ("forebay-version", "9"))
+    assert (code, dict(metadata)["x-forebay-retry"]) == (grpc.StatusCode.UNAVAILABLE, "not-ready")
+    code, details, _ = grpc_infer(paced, ("forebay-model", "other"), ("forebay-version", "1"))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert details == "this host serves model 'other', but the request names model 'm'"
+    code, _, metadata = grpc_infer(paced, ("forebay-model", "m"), ("forebay-version", "1"))
+    assert (code, metadata) == (grpc.StatusCode.OK, [])
+
+
+def test_unloading_answers_what_waits_and_sends_the_rest_elsewhere(paced: Server) -> None:
+    threads, answers = in_background(paced, 3, {"forebay-version": "1"})
+    wait_for(lambda: paced.metric("nv_inference_pending_request_count", model="m") == 2, "one executes, two wait")
+    unloading = threading.Thread(target=paced.unload, args=("m", UnloadOrder(forebay_version=1, forebay_sequence=2)))
+    unloading.start()
+    wait_for(lambda: paced.index() == {("m", "1"): "UNLOADING"}, "the version unloads")
+    late = paced.infer_json("m", ONES, {"forebay-version": "1"})
+    for thread in (*threads, unloading):
+        thread.join()
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert (late.status, late.headers["x-forebay-retry"]) == (503, "not-ready")
+    assert paced.index() == {("m", "1"): "UNAVAILABLE"}
+
+
+def test_a_server_told_to_end_answers_what_it_has_and_sends_the_rest_elsewhere(paced: Server) -> None:
+    threads, answers = in_background(paced, 3, {"forebay-version": "1"})
+    wait_for(lambda: paced.metric("nv_inference_pending_request_count", model="m") == 2, "one executes, two wait")
+    paced.process.terminate()
+    wait_for(lambda: paced.metric("forebay_server_draining") == 1, "the server drains")
+    assert paced.request("GET", "/v2/health/ready").status == 400
+    assert paced.request("GET", "/v2/health/live").status == 200
+    late = paced.infer_json("m", ONES, {"forebay-version": "1"})
+    code, _, metadata = grpc_infer(paced, ("forebay-version", "1"))
+    for thread in threads:
+        thread.join()
+    assert (late.status, late.headers["x-forebay-retry"]) == (503, "draining")
+    assert (code, dict(metadata)["x-forebay-retry"]) == (grpc.StatusCode.UNAVAILABLE, "draining")
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert paced.process.wait(60) == 0
+
+
+def test_a_server_that_cannot_finish_in_time_ends_all_the_same(tmp_path: Path) -> None:
+    arguments = ("--model-control-mode", "explicit", "--device", "simulated:64Mi,pace=30s", "--exit-timeout-secs", "0.5")
+    with running_server(tmp_path / "run", *arguments) as running:
+        uri, digest = put_artifact(tmp_path / "store", add_model())
+        running.load("m", LoadOrder(forebay_artifact=uri, forebay_digest=digest, forebay_version=1, forebay_sequence=1))
+        threads, answers = in_background(running, 1, {})
+        wait_for(lambda: running.metric("forebay_model_executing", model="m") == 1, "the request executes")
+        assert running.terminate() == 0
+        for thread in threads:
+            thread.join()
+        assert answers == []
+
+
+def test_a_client_that_goes_away_leaves_the_queue(paced: Server) -> None:
+    threads, answers = in_background(paced, 1, {})
+    wait_for(lambda: paced.metric("forebay_model_executing", model="m") == 1, "one executes")
+    with grpc.insecure_channel(f"127.0.0.1:{paced.grpc}") as channel:
+        request = service_pb2.ModelInferRequest(model_name="m")
+        request.inputs.add(name="x", datatype="FP32", shape=[1, 16]).contents.fp32_contents.extend([1.0] * 16)
+        call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer.future(request)
+        wait_for(lambda: paced.metric("nv_inference_pending_request_count", model="m") == 1, "the second waits")
+        call.cancel()
+        wait_for(lambda: paced.metric("nv_inference_pending_request_count", model="m") == 0, "it waits no longer")
+    for thread in threads:
+        thread.join()
+    assert answers[0].status == 200
+    assert paced.metric("nv_inference_count", model="m") == 1
+    assert paced.metric("nv_inference_request_failure", model="m", reason="CANCELED") == 1

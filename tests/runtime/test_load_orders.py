@@ -1,0 +1,231 @@
+"""The controller's orders: load and unload by artifact, in explicit mode."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from forebay_schema.headers import REPOSITORY_TOKEN
+from forebay_schema.repository import LoadOrder, UnloadOrder
+from forebay_schema.serving import ServingConfig
+from runtime_models import MIB, add_model, put_artifact
+from runtime_servers import Answer, Server, running_server, wait_for
+
+ONES = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}]}
+
+
+@pytest.fixture
+def explicit(tmp_path: Path) -> Iterator[Server]:
+    """An empty server with 20 MiB of simulated device memory."""
+    arguments = ("--model-control-mode", "explicit", "--device", "simulated:20Mi", "--scratch", str(tmp_path / "scratch"))
+    with running_server(tmp_path / "run", *arguments) as running:
+        yield running
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def order(
+    store: Path, version: int, sequence: int, *, constant: float = 1.0, memory: int = 8 * MIB, limit: int = 0
+) -> LoadOrder:
+    uri, digest = put_artifact(store, add_model(constant), memory)
+    return LoadOrder(
+        forebay_artifact=uri,
+        forebay_digest=digest,
+        forebay_version=version,
+        forebay_memory_limit=limit,
+        forebay_sequence=sequence,
+    )
+
+
+def first_value(answer: Answer) -> float:
+    assert answer.status == 200, answer.body
+    return float(answer.json["outputs"][0]["data"][0])
+
+
+def test_a_loaded_artifact_answers_under_its_version(explicit: Server, store: Path) -> None:
+    assert explicit.load("m", order(store, 3, 1, constant=5.0)).status == 200
+    assert explicit.index() == {("m", "3"): "READY"}
+    answer = explicit.infer_json("m", ONES)
+    assert first_value(answer) == 6.0
+    assert answer.json["model_version"] == "3"
+
+
+def test_versions_live_side_by_side_each_with_its_own_configuration(explicit: Server, store: Path) -> None:
+    explicit.load("m", order(store, 1, 1, constant=1.0), ServingConfig(max_batch_size=4))
+    explicit.load("m", order(store, 2, 2, constant=2.0), ServingConfig(max_batch_size=16, max_queue_delay_us=100))
+    assert first_value(explicit.infer_json("m", ONES, {"forebay-version": "1"})) == 2.0
+    assert first_value(explicit.infer_json("m", ONES, {"forebay-version": "2"})) == 3.0
+    assert explicit.request("GET", "/v2/models/m/versions/1/config").json["max_batch_size"] == 4
+    second = explicit.request("GET", "/v2/models/m/versions/2/config").json
+    assert (second["max_batch_size"], second["dynamic_batching"]["max_queue_delay_microseconds"]) == (16, 100)
+
+
+def test_the_same_order_again_changes_nothing(explicit: Server, store: Path) -> None:
+    explicit.load("m", order(store, 1, 1))
+    explicit.infer_json("m", ONES)
+    assert explicit.load("m", order(store, 1, 2)).status == 200
+    assert explicit.metric("nv_inference_count", model="m", version="1") == 1
+
+
+def test_an_older_order_that_arrives_late_is_answered_and_ignored(explicit: Server, store: Path) -> None:
+    explicit.load("m", order(store, 1, 5))
+    assert explicit.unload("m", UnloadOrder(forebay_version=1, forebay_sequence=4)).status == 200
+    assert explicit.index() == {("m", "1"): "READY"}
+    assert explicit.unload("m", UnloadOrder(forebay_version=1, forebay_sequence=6)).status == 200
+    assert explicit.load("m", order(store, 1, 5)).status == 200
+    assert explicit.index() == {("m", "1"): "UNAVAILABLE"}
+
+
+def test_unloading_one_version_leaves_the_others(explicit: Server, store: Path) -> None:
+    explicit.load("m", order(store, 1, 1))
+    explicit.load("m", order(store, 2, 2, constant=2.0))
+    explicit.unload("m", UnloadOrder(forebay_version=1, forebay_sequence=3))
+    assert explicit.index() == {("m", "1"): "UNAVAILABLE", ("m", "2"): "READY"}
+    assert first_value(explicit.infer_json("m", ONES)) == 3.0
+
+
+def test_unloading_what_was_never_loaded_is_no_error(explicit: Server) -> None:
+    assert explicit.unload("m", UnloadOrder(forebay_version=1, forebay_sequence=1)).status == 200
+
+
+def test_a_load_that_passes_the_devices_memory_is_refused_with_numbers(explicit: Server, store: Path) -> None:
+    assert explicit.load("a", order(store, 1, 1, memory=12 * MIB)).status == 200
+    refused = explicit.load("b", order(store, 1, 1, memory=12 * MIB, constant=2.0))
+    assert refused.status == 400
+    assert "it takes 12.0 MiB of device memory, 8.0 MiB of 20.0 MiB are free" in refused.json["error"]
+    assert explicit.index() == {("a", "1"): "READY", ("b", "1"): "UNAVAILABLE"}
+    explicit.unload("a", UnloadOrder(forebay_version=1, forebay_sequence=2))
+    assert explicit.load("b", order(store, 1, 2, memory=12 * MIB, constant=2.0)).status == 200
+
+
+def test_a_load_that_passes_its_own_limit_is_refused_with_numbers(explicit: Server, store: Path) -> None:
+    refused = explicit.load("m", order(store, 1, 1, memory=12 * MIB, limit=4 * MIB))
+    assert (refused.status, "its own limit is 4.0 MiB" in refused.json["error"]) == (400, True)
+
+
+def test_the_estimate_is_the_footprint_of_a_simulated_device(explicit: Server, store: Path) -> None:
+    explicit.load("m", order(store, 1, 1, memory=7 * MIB), ServingConfig(max_batch_size=32))
+    assert explicit.metric("forebay_model_memory_bytes", model="m", version="1") == 7 * MIB
+    assert explicit.metric("forebay_device_memory_total_bytes", kind="simulated") == 20 * MIB
+
+
+def test_an_artifact_that_is_not_what_was_ordered_is_refused(explicit: Server, store: Path) -> None:
+    wrong = order(store, 1, 1).model_copy(update={"forebay_digest": "0" * 64})
+    refused = explicit.load("m", wrong)
+    assert (refused.status, "ordered was 000" in refused.json["error"]) == (400, True)
+
+
+def test_a_damaged_model_file_is_refused_and_the_mended_one_loads(explicit: Server, store: Path) -> None:
+    good = order(store, 1, 1)
+    model = Path(good.forebay_artifact) / "model.onnx"
+    content = model.read_bytes()
+    model.write_bytes(content[:-1] + b"?")
+    refused = explicit.load("m", good)
+    assert (refused.status, "its manifest says" in refused.json["error"]) == (400, True)
+    model.write_bytes(content)
+    assert explicit.load("m", good.model_copy(update={"forebay_sequence": 2})).status == 200
+
+
+def test_an_artifact_that_is_not_there_is_refused(explicit: Server, store: Path) -> None:
+    missing = order(store, 1, 1).model_copy(update={"forebay_artifact": str(store / "nowhere")})
+    refused = explicit.load("m", missing)
+    assert (refused.status, "cannot be fetched" in refused.json["error"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "part"),
+    [
+        pytest.param({"forebay_version": 1}, "forebay_artifact: Field required", id="incomplete"),
+        pytest.param({"forebay_version": 0, "forebay_sequence": 1}, "forebay_version", id="version zero"),
+    ],
+)
+def test_orders_that_are_not_right_are_refused_by_field(explicit: Server, parameters: dict[str, int], part: str) -> None:
+    answer = explicit.request("POST", "/v2/repository/models/m/load", json.dumps({"parameters": parameters}))
+    assert (answer.status, part in answer.json["error"]) == (400, True)
+
+
+def test_a_provider_that_the_device_cannot_be_is_refused(explicit: Server, store: Path) -> None:
+    refused = explicit.load("m", order(store, 1, 1), ServingConfig(provider="cuda"))
+    assert (refused.status, "asks for provider cuda" in refused.json["error"]) == (400, True)
+
+
+def test_a_full_queue_is_triton_s_refusal_and_the_gateways_retry(tmp_path: Path, store: Path) -> None:
+    arguments = ("--model-control-mode", "explicit", "--device", "simulated:20Mi,pace=500ms")
+    with running_server(tmp_path / "run", *arguments) as paced:
+        paced.load("m", order(store, 1, 1), ServingConfig(max_batch_size=1, max_queue_size=1))
+        threads = [threading.Thread(target=paced.infer_json, args=("m", ONES)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: paced.metric("nv_inference_pending_request_count", model="m") == 1, "one executes, one waits")
+        refused = paced.infer_json("m", ONES)
+        retried = paced.infer_json("m", ONES, {"forebay-version": "1"})
+        for thread in threads:
+            thread.join()
+    assert (refused.status, refused.json["error"]) == (503, "[request id: <id_unknown>] Exceeds maximum queue size")
+    assert "x-forebay-retry" not in refused.headers
+    assert (retried.status, retried.headers["x-forebay-retry"]) == (503, "queue-full")
+
+
+def test_a_restarted_server_loads_what_it_was_told_to_hold(tmp_path: Path, store: Path) -> None:
+    arguments = ("--model-control-mode", "explicit", "--scratch", str(tmp_path / "scratch"), "--device", "simulated:64Mi")
+    with running_server(tmp_path / "run", *arguments) as first:
+        first.load("kept", order(store, 2, 7, constant=4.0))
+        first.load("gone", order(store, 1, 8))
+        first.unload("gone", UnloadOrder(forebay_version=1, forebay_sequence=9))
+        first.process.kill()
+    with running_server(tmp_path / "run", *arguments) as second:
+        wait_for(lambda: second.index() == {("kept", "2"): "READY"}, "the held version is loaded again")
+        assert first_value(second.infer_json("kept", ONES)) == 5.0
+        assert second.load("gone", order(store, 1, 8)).status == 200
+        assert ("gone", "1") not in second.index()
+
+
+def test_repository_control_needs_the_token_and_inference_does_not(tmp_path: Path, store: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    arguments = ("--model-control-mode", "explicit", "--repository-token-file", str(token))
+    with running_server(tmp_path / "run", *arguments) as guarded:
+        refused = guarded.load("m", order(store, 1, 1))
+        assert (refused.status, refused.json["error"]) == (
+            403,
+            f"This API is restricted, expecting header '{REPOSITORY_TOKEN}'",
+        )
+        assert guarded.load("m", order(store, 1, 1), headers={REPOSITORY_TOKEN: "wrong"}).status == 403
+        assert guarded.load("m", order(store, 1, 1), headers={REPOSITORY_TOKEN: "secret"}).status == 200
+        assert guarded.infer_json("m", ONES).status == 200
+        assert guarded.index() == {("m", "1"): "READY"}
+        assert guarded.unload("m", UnloadOrder(forebay_version=1, forebay_sequence=2)).status == 403
+
+
+def test_plain_triton_calls_load_and_unload_from_the_repository(model_repository: Path, tmp_path: Path) -> None:
+    arguments = ("--model-control-mode", "explicit", "--model-repository", str(model_repository), "--load-model", "two")
+    with running_server(tmp_path / "run", *arguments) as running:
+        wait_for(lambda: running.index().get(("two", "1")) == "READY", "the model of the command line is loaded")
+        assert running.index()[("add", "")] == ""
+        config = json.dumps({"max_batch_size": 2, "version_policy": {"all": {}}})
+        body = json.dumps({"parameters": {"config": config}})
+        assert running.request("POST", "/v2/repository/models/add/load", body).status == 200
+        assert running.index()[("add", "1")] == running.index()[("add", "2")] == "READY"
+        assert running.request("GET", "/v2/models/add/config").json["max_batch_size"] == 2
+        assert running.request("POST", "/v2/repository/models/add/unload").status == 200
+        assert running.request("GET", "/v2/models/add/ready").status == 400
+        assert running.request("POST", "/v2/repository/models/add/load").status == 200
+        assert running.request("GET", "/v2/models/add/config").json["max_batch_size"] == 8
+        unknown = running.request("POST", "/v2/repository/models/nothing/load")
+        assert (unknown.status, unknown.json["error"]) == (
+            500,
+            "failed to load 'nothing', failed to poll from model repository",
+        )
+
+
+def test_without_explicit_mode_orders_are_refused(server: Server) -> None:
+    refused = server.request("POST", "/v2/repository/models/add/load")
+    assert (refused.status, refused.json["error"]) == (
+        503,
+        "explicit model load / unload is not allowed if polling is enabled",
+    )
