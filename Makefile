@@ -32,6 +32,9 @@ $(INSTALLED): $(MADE)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@rm -f $(VENV)/.installed-* && touch $@
 
+demo: venv ## From nothing to a served model and a traffic peak, in about a minute
+	@$(BIN)/forebay demo $(ARGS)
+
 test: venv ## Run every test
 	@$(BIN)/pytest $(ARGS)
 
@@ -46,6 +49,12 @@ types: venv ## Check types (mypy and pyright, both strict)
 
 contracts: venv ## Check who may import whom
 	@$(BIN)/lint-imports --no-cache
+
+crds: venv ## Write the custom resource's definition and its documentation anew
+	@$(BIN)/python -m forebay_operator.api crds docs
+
+bench: venv ## Measure speed: ratios side by side, figures for docs/benchmarks.md
+	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
 
 pins: ## Compile the pinned requirement files anew (needs uv)
 	$(BIN)/uv pip compile -q pyproject.toml --extra local --group test --group lint --universal --python-version 3.11 \

@@ -121,6 +121,7 @@ class Traffic:
         self.report = LoadReport()
         self._digits = digits
         self._clients = clients
+        self.all_answered = False
         self._started = time.monotonic()
 
     @property
@@ -136,6 +137,7 @@ class Traffic:
                 await asyncio.sleep(at_s - self.elapsed_s)
                 self.report.sent += 1
                 requests.create_task(self._ask(number % len(self._digits.images), protocols[number % len(protocols)]))
+        self.all_answered = True
 
     async def _ask(self, sample: int, protocol: WireProtocol) -> None:
         sent_s = self.elapsed_s

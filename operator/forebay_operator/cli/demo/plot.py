@@ -1,4 +1,4 @@
-"""The picture of the demo: load, queue and replicas over the same time, as a PNG and in the terminal."""
+"""The picture of the demo: load, queue and replicas over the same time, as a file and in the terminal."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ _BARS = " ▁▂▃▄▅▆▇█"
 _LOAD, _HELD, _WAITING, _READY, _WANTED = "#1f77b4", "#d62728", "#ff9f40", "#2ca02c", "#7f7f7f"
 
 
-def save_png(story: Story, path: Path, title: str) -> None:
-    """Draw three panels with a common time axis."""
+def save(story: Story, path: Path, title: str) -> None:
+    """Draw three panels with a common time axis; the file name says in which format (PNG, SVG, PDF)."""
     # Imported here: matplotlib takes a second, and needs to be told that there is no screen.
     import matplotlib as mpl  # noqa: PLC0415
 
