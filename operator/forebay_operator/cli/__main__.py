@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from forebay_operator.cli import apply, convert, crd, delete, explain, get, logs, top, up
+from forebay_operator.cli import apply, autoscaler, convert, crd, delete, explain, get, logs, top, up
 from forebay_operator.cli.connection import CommandError
 from forebay_operator.cli.demo import command as demo
 
-COMMANDS: Final = (up, apply, get, top, explain, logs, delete, convert, crd, demo)
+COMMANDS: Final = (up, apply, get, top, explain, logs, delete, convert, crd, demo, autoscaler)
 _INTERRUPTED: Final = 130
 
 

@@ -37,6 +37,8 @@ class Target:
     http_port: int
     grpc_port: int
     inputs: Sequence[Mapping[str, Any]]
+    output: str
+    """The name of an output to show."""
     batching: bool
 
     @property
@@ -87,7 +89,7 @@ def _python(target: Target, python: str, module: str, opened: str, more: str) ->
     fill = "; ".join(f"i[{index}].set_data_from_numpy({array})" for index, array in arrays)
     code = (
         f"import numpy as np, {module} as t; {opened}; i = [{inputs}]; {fill};"
-        f" print(c.infer('{target.name}', i{more}).get_response())"
+        f" print(c.infer('{target.name}', i{more}).as_numpy('{target.output}'))"
     )
     return f'{python} -c "{code}"'
 

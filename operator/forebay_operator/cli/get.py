@@ -86,6 +86,7 @@ def _requests(said: dict[str, Any], namespace: str, name: str) -> list[str]:
         http_port=said["ports"]["http"],
         grpc_port=said["ports"]["grpc"],
         inputs=said["inputs"],
+        output=said["outputs"][0]["name"],
         batching=said["batching"],
     )
     python = _python()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,7 @@ class LocalServer:
             for task in self._orders:
                 task.cancel()
             await asyncio.gather(*self._orders, return_exceptions=True)
+            await asyncio.to_thread(shutil.rmtree, scratch_of(self._around, self.plan.name), ignore_errors=True)
             self._around.changed()
 
     async def _wait_until_it_listens(self) -> None:
@@ -258,15 +260,18 @@ class LocalServer:
 
 def server_arguments(plan: ServerPlan, around: Surroundings) -> list[str]:
     """The command line of a server, without the program."""
-    scratch = around.folder.scratch / "servers" / plan.name
     return [
         *("--model-control-mode", "explicit"),
         *("--http-address", HOST, "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"),
         *("--device", plan.device.argument, "--device-memory", str(plan.device.device.memory_bytes)),
-        *("--scratch", str(scratch)),
+        *("--scratch", str(scratch_of(around, plan.name))),
         *("--repository-token-file", str(token_file_of(around))),
         *("--ready-file", str(ready_file_of(around, plan.name))),
     ]
+
+
+def scratch_of(around: Surroundings, name: str) -> Path:
+    return around.folder.scratch / "servers" / name
 
 
 def ready_file_of(around: Surroundings, name: str) -> Path:

@@ -1,0 +1,215 @@
+"""A real `forebay up` on simulated GPUs, from files and commands to answers of unmodified Triton clients."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+from forebay_operator.worlds.local.state import replace_text
+from local_models import a_deployment, save_scaling_model
+from local_up import Up, alive, wait_until
+
+
+@pytest.fixture
+def clean(up: Up) -> Generator[Up]:
+    """The shared `forebay up`; what a test applied is deleted after it, except `double`."""
+    yield up
+    for shown in up.connection.get("/objects")["objects"]:
+        if shown["metadata"]["name"] != "double":
+            up.connection.delete(f"/objects/default/{shown['metadata']['name']}")
+
+
+@pytest.fixture
+def double(clean: Up) -> Up:
+    """With a model `double` that is ready."""
+    source = clean.folder.root.parent / "double.onnx"
+    apply(clean, "double", str(source if source.exists() else save_scaling_model(source, 2.0)))
+    clean.wait_until_ready("double")
+    return clean
+
+
+def apply(up: Up, name: str, uri: str, **spec: object) -> None:
+    done = up.command("apply", "-f", "-", stdin=a_deployment(name, uri, **spec))
+    assert done.returncode == 0, done.stderr
+
+
+class Traffic:
+    """Asks a model again and again, and counts what came back."""
+
+    def __init__(self, up: Up, name: str) -> None:
+        self.answers: list[float] = []
+        self.failures: list[str] = []
+        self._stop = threading.Event()
+        asks = (lambda: up.ask_http(name), lambda: up.ask_grpc(name))
+        self._threads = [threading.Thread(target=self._ask, args=(ask,)) for ask in asks]
+
+    def __enter__(self) -> "Traffic":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, ask: Callable[[], list[float]]) -> None:
+        while not self._stop.is_set():
+            try:
+                self.answers.append(ask()[0])
+            except Exception as error:
+                self.failures.append(repr(error))
+
+
+def test_an_applied_model_answers_over_http_and_grpc(double: Up) -> None:
+    assert double.ask_http("double", 1.5) == [3.0] * 4
+    assert double.ask_grpc("double", 2.5) == [5.0] * 4
+
+
+def test_the_lines_that_get_prints_work_as_pasted(double: Up) -> None:
+    shown = double.command("get", "double").stdout
+    marks = ("curl -s", "tritonclient.http", "tritonclient.grpc")
+    curl, over_http, over_grpc = (next(line for line in shown.splitlines() if mark in line) for mark in marks)
+
+    def pasted(line: str) -> str:
+        return subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert '"data":[1.0,1.0,1.0,1.0]' in pasted(curl).replace(" ", "")
+    assert pasted(over_http) == pasted(over_grpc) == "[[1. 1. 1. 1.]]\n"
+
+
+def test_a_request_to_an_idle_model_waits_until_it_is_loaded(clean: Up, tmp_path: Path) -> None:
+    source = str(save_scaling_model(tmp_path / "triple.onnx", 3.0))
+    apply(clean, "idle", source, autoscaling={"minReplicas": 0, "maxReplicas": 2, "idleTimeout": "2s"})
+    wait_until(lambda: clean.get("idle").get("status", {}).get("artifact"), "its conversion", 120)
+    wait_until(lambda: not clean.servers_of("idle"), "zero replicas", 60)
+
+    assert clean.ask_http("idle") == [3.0] * 4
+    wait_until(lambda: not clean.servers_of("idle"), "back to zero", 60)
+
+
+def test_an_edit_of_a_file_makes_a_new_revision_without_a_failed_request(clean: Up, files: Path) -> None:
+    save_scaling_model(files / "two.onnx", 2.0)
+    save_scaling_model(files / "five.onnx", 5.0)
+    replace_text(files / "edited.yaml", a_deployment("edited", "two.onnx"))
+    wait_until(lambda: "default/edited: created" in clean.printed(), "the file is seen")
+    clean.wait_until_ready("edited")
+
+    with Traffic(clean, "edited") as traffic:
+        wait_until(lambda: 2.0 in traffic.answers, "answers of the first revision")
+        replace_text(files / "edited.yaml", a_deployment("edited", "five.onnx"))
+        wait_until(lambda: 5.0 in traffic.answers[-1:], "answers of the second revision", 120)
+
+    assert traffic.failures == []
+    assert set(traffic.answers) == {2.0, 5.0}
+    (files / "edited.yaml").unlink()
+    wait_until(lambda: "edited.yaml is gone" in clean.printed(), "the file is missed")
+
+
+def test_a_broken_edit_is_named_and_changes_nothing(clean: Up, files: Path) -> None:
+    save_scaling_model(files / "kept.onnx", 2.0)
+    replace_text(files / "kept.yaml", a_deployment("kept", "kept.onnx"))
+    wait_until(lambda: "default/kept: created" in clean.printed(), "the file is seen")
+    clean.wait_until_ready("kept")
+
+    replace_text(files / "kept.yaml", "spec: {model: [")
+
+    wait_until(lambda: "kept.yaml:1" in clean.printed(), "the problem, with file and line")
+    assert clean.ask_http("kept") == [2.0] * 4
+    (files / "kept.yaml").unlink()
+
+
+def test_an_unknown_field_is_refused_with_the_one_that_was_meant(up: Up) -> None:
+    wrong = a_deployment("typo", "/model.onnx", placment={"device": "cpu"})
+
+    done = up.command("apply", "-f", "-", stdin=wrong)
+
+    assert done.returncode == 1
+    assert "placment" in done.stderr
+    assert "did you mean `placement`?" in done.stderr
+
+
+def test_a_source_that_is_not_there_is_named_and_correcting_it_is_enough(double: Up, tmp_path: Path) -> None:
+    apply(double, "missing", str(tmp_path / "nowhere.onnx"))
+    wait_until(lambda: "nowhere.onnx" in double.summary("missing"), "the file is named", 120)
+
+    apply(double, "missing", str(save_scaling_model(tmp_path / "there.onnx", 4.0)))
+
+    wait_until(lambda: double.ask_or_say("missing") == [4.0] * 4, "the corrected model answers", 120)
+    assert double.ask_http("double") == [2.0] * 4
+
+
+def test_a_model_that_fits_no_device_says_so_with_numbers(clean: Up, tmp_path: Path) -> None:
+    apply(clean, "huge", str(save_scaling_model(tmp_path / "huge.onnx", 2.0)), placement={"memory": "4Gi"})
+
+    wait_until(lambda: "4.0 GiB" in clean.summary("huge"), "the size is named", 120)
+    assert "1.0 GiB" in clean.summary("huge")
+
+
+def test_two_models_share_a_device(double: Up, tmp_path: Path) -> None:
+    apply(double, "second", str(save_scaling_model(tmp_path / "second.onnx", 7.0)))
+    double.wait_until_ready("second")
+
+    assert set(double.servers_of("double")) & set(double.servers_of("second"))
+    assert double.ask_http("second") == [7.0] * 4
+    assert double.ask_http("double") == [2.0] * 4
+
+
+def test_a_killed_server_is_replaced(double: Up) -> None:
+    (server,) = double.servers_of("double")
+
+    os.kill(double.pid_of_server(server), signal.SIGKILL)
+
+    wait_until(lambda: server not in double.servers_of("double"), "the loss is noticed")
+    assert double.ask_http("double") == [2.0] * 4
+    assert server not in double.servers_of("double")
+
+
+@pytest.mark.parametrize("program", ["forebay_gateway", "bin/envoy"])
+def test_a_killed_gateway_or_envoy_is_replaced(double: Up, program: str) -> None:
+    (pid,) = double.pids(program)
+
+    os.kill(pid, signal.SIGKILL)
+
+    wait_until(lambda: not alive(pid), "its end")
+    wait_until(lambda: double.ask_or_say("double") == [2.0] * 4, "answers again", 60)
+    wait_until(lambda: len(double.pids(program)) == 1, "another one", 60)
+
+
+def test_a_deleted_model_leaves_no_server_and_is_unknown(double: Up) -> None:
+    assert double.command("delete", "double").returncode == 0
+
+    wait_until(lambda: not double.servers_of("double"), "it is unloaded", 60)
+    wait_until(lambda: "unknown model" in double.ask_or_say("double"), "the gateway forgets it", 60)
+    assert double.command("get", "double").returncode == 4
+
+
+def test_explain_tells_the_causal_chain(double: Up) -> None:
+    told = double.command("explain", "double").stdout
+
+    assert [line.split()[0] for line in told.splitlines() if not line.startswith(" ")] == [
+        "Asked",
+        "Seen",
+        "Decided",
+        "Missing",
+        "Lately",
+    ]
+    assert "holds revision 1: ready" in told
+
+
+def test_top_without_a_terminal_prints_plain_lines(double: Up) -> None:
+    lines = double.command("top", "--once").stdout.splitlines()
+
+    assert any("model double ready=1" in line for line in lines)
+    assert any("server simulated-" in line and "double:1" in line for line in lines)
+
+
+def test_logs_shows_what_servers_wrote_of_the_model(double: Up) -> None:
+    told = double.command("logs", "double").stdout
+
+    assert "model loaded" in told
+    assert "published" in told
