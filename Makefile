@@ -50,8 +50,9 @@ types: venv ## Check types (mypy and pyright, both strict)
 contracts: venv ## Check who may import whom
 	@$(BIN)/lint-imports --no-cache
 
-crds: venv ## Write the custom resource's definition and its documentation anew
+crds: venv ## Write what is generated anew: the custom resource's definition, its documentation, the command line's
 	@$(BIN)/python -m forebay_operator.api crds docs
+	@$(BIN)/python -m forebay_operator.cli.reference docs/command-line.md
 
 bench: venv ## Measure speed: ratios side by side, figures for docs/benchmarks.md
 	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done

@@ -2,32 +2,45 @@
 4: there is no such ModelDeployment."""
 
 import argparse
+import importlib
 import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from forebay_operator.cli import apply, autoscaler, convert, crd, delete, explain, get, logs, top, up
 from forebay_operator.cli.connection import CommandError
-from forebay_operator.cli.demo import command as demo
 
-COMMANDS: Final = (up, apply, get, top, explain, logs, delete, convert, crd, demo, autoscaler)
+COMMANDS: Final = {
+    "up": "up",
+    "apply": "apply",
+    "get": "get",
+    "top": "top",
+    "explain": "explain",
+    "logs": "logs",
+    "delete": "delete",
+    "convert": "convert",
+    "crd": "crd",
+    "demo": "demo.command",
+    "autoscaler": "autoscaler",
+}
+"""The module of each command."""
 _INTERRUPTED: Final = 130
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line, or as much of it as one command needs: each has imports of its own, and should start at once."""
     top_level = argparse.ArgumentParser(prog="forebay", description="Model deployments on GPUs.")
     top_level.add_argument("--version", action="version", version=f"forebay {importlib.metadata.version('forebay')}")
     commands = top_level.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add(commands)
+    for command in [only] if only in COMMANDS else COMMANDS:
+        importlib.import_module(f"forebay_operator.cli.{COMMANDS[command]}").add(commands)
     return top_level
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command."""
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser(given[0] if given else None).parse_args(given)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from forebay_operator.cli.__main__ import parser
+from forebay_operator.cli.__main__ import COMMANDS
 
 _WIDTH: Final = "100"
 _HEAD: Final = """\
@@ -26,23 +26,28 @@ _HEAD: Final = """\
 """
 
 
+class Pages:
+    """Takes the commands as argparse's subcommands would, and keeps their parsers."""
+
+    def __init__(self) -> None:
+        self.parsers: dict[str, argparse.ArgumentParser] = {}
+
+    def add_parser(self, name: str, *, help: str, add_help: bool = True) -> argparse.ArgumentParser:  # noqa: A002 - argparse's
+        parser = argparse.ArgumentParser(prog=f"forebay {name}", description=help.capitalize(), add_help=add_help)
+        self.parsers[name] = parser
+        return parser
+
+
 def document() -> str:
     """The whole page."""
     # argparse breaks lines for the terminal it finds.
     os.environ["COLUMNS"] = _WIDTH
-    commands = _commands(parser())
-    return "\n".join([_HEAD, *(f"## forebay {name}\n\n```\n{_help(command)}```\n" for name, command in commands.items())])
-
-
-def _commands(top_level: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    # argparse has no public way to its subcommands.
-    groups = [action for action in top_level._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
-    return dict(groups[0].choices)
-
-
-def _help(command: argparse.ArgumentParser) -> str:
-    command.prog = command.prog.replace("__main__.py", "forebay")
-    return command.format_help()
+    pages = Pages()
+    for command in COMMANDS:
+        command.add(pages)
+    return "\n".join(
+        [_HEAD, *(f"## forebay {name}\n\n```\n{parser.format_help()}```\n" for name, parser in pages.parsers.items())]
+    )
 
 
 if __name__ == "__main__":
