@@ -172,10 +172,11 @@ def _called_for(policy: Autoscaling, memory: ScalingMemory, seen: Observation, b
 
 
 def _wake(policy: Autoscaling, memory: ScalingMemory, seen: Observation) -> _Call:
-    if not seen.held:
+    if not seen.held and not seen.arrivals_per_s:
         return _Call(0, "Nothing is asked of it." if seen.held is not None else "Stays at zero: held requests are not known.")
     sized = _sized(policy, memory, seen, 1)
-    return _Call(max(1, sized.replicas), f"{counted(round(seen.held), 'request')} held and no replica; {sized.reason}")
+    cause = f"{counted(round(seen.held), 'request')} held" if seen.held else f"{rate_text(seen.arrivals_per_s or 0.0)} arrive"
+    return _Call(max(1, sized.replicas), f"{cause} and no replica; {sized.reason}")
 
 
 def _more(policy: Autoscaling, memory: ScalingMemory, seen: Observation, before: int) -> _Call | None:
@@ -268,7 +269,7 @@ def _enough(policy: Autoscaling, memory: ScalingMemory, seen: Observation, befor
     short = load_window.last(memory.window, SHORT_WINDOW_S)
     queue = (load_window.mean(each.waiting for each in short) or 0.0) / max(seen.replicas_ready, 1)
     text = f"{queue:.1f} waiting per replica, {busy or 0.0:.1f} of {seen.replicas_ready} busy"
-    if busy is None or queue > policy.target_queue_depth or seen.replicas_ready == 0:
+    if busy is None or queue > policy.target_queue_depth:
         return _Call(before, f"Holds {before}: {text}.")
     # Busy replicas alone never call for more: where requests are batched, one with room to spare can be busy all the time.
     return _Call(min(before, max(1, _ceil(busy / SAFE_UTILISATION))), text)

@@ -1,7 +1,7 @@
 """Who holds what: the replicas on the servers that are up, seen and ordered ones together, by model."""
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -97,6 +97,8 @@ class Fleet:
     servers: Mapping[str, Server]
     replicas: Mapping[ModelAddress, tuple[Replica, ...]]
     by_server: Mapping[str, ServerReplicas] = field(default_factory=dict[str, ServerReplicas])
+    given_up: tuple[Server, ...] = ()
+    """Servers that took too long to start: no longer waited for."""
 
     def of(self, address: ModelAddress) -> tuple[Replica, ...]:
         return self.replicas.get(address, ())
@@ -115,15 +117,28 @@ def takes_orders(server: Server) -> bool:
     return server.phase is ServerPhase.READY and server.observed_at is not None
 
 
+def is_overdue(server: Server, start_timeout_s: float, now: float) -> bool:
+    """Whether a server should have become ready long ago: it is given up, and another takes its place."""
+    return server.phase is ServerPhase.STARTING and now - server.started_at > start_timeout_s
+
+
 def muster(
-    servers: Iterable[Server], orders: Mapping[ReplicaKey, Order], known: Mapping[str, ServerReplicas] | None = None
+    servers: Iterable[Server],
+    orders: Mapping[ReplicaKey, Order],
+    known: Mapping[str, ServerReplicas] | None = None,
+    *,
+    is_given_up: Callable[[Server], bool] = lambda _: False,
 ) -> Fleet:
     """Group what servers hold, together with what was ordered and does not show yet. `known`: an earlier `by_server`."""
+    given_up: list[Server] = []
     by_server: dict[str, ServerReplicas] = {}
     by_model: dict[ModelAddress, list[Replica]] = {}
     ordered = _by_server(orders)
     for server in servers:
         if not is_up(server):
+            continue
+        if is_given_up(server):
+            given_up.append(server)
             continue
         found = _replicas(server, ordered.get(server.name), known.get(server.name) if known else None)
         by_server[server.name] = found
@@ -133,6 +148,7 @@ def muster(
         servers={name: found[0] for name, found in by_server.items()},
         replicas={address: tuple(found) for address, found in by_model.items()},
         by_server=by_server,
+        given_up=tuple(given_up),
     )
 
 

@@ -44,22 +44,28 @@ def conclude(assessment: Assessment, placement: Placement) -> Outcome:
     retained = tuple(replica for replica in assessment.rollout.retained if replica.key not in swapped)
     staying = (*target.kept, *older.kept, *retained)
     keys = {replica.key for replica in staying}
+    claimed = [(assessment.revisions.target.number, target), (older_record.number if older_record else 0, older)]
     return Outcome(
         assessment=assessment,
         target=target,
         older=older,
         staying=staying,
-        leaving=_leaving(assessment.sight.replicas, keys, placement.lingering),
+        leaving=_leaving(assessment, keys | _tried_again(address.name, claimed), placement.lingering),
         route=_route(assessment, staying),
     )
 
 
+def _tried_again(model: str, claimed: Collection[tuple[int, Placed]]) -> set[ReplicaKey]:
+    """Where a load is ordered again after it failed, the failed replica need not go first."""
+    return {ReplicaKey(server, model, version) for version, placed in claimed for server in (*placed.added, *placed.planned)}
+
+
 def _leaving(
-    replicas: Collection[Replica], staying: Collection[ReplicaKey], lingering: Collection[ReplicaKey]
+    assessment: Assessment, staying: Collection[ReplicaKey], lingering: Collection[ReplicaKey]
 ) -> tuple[Replica, ...]:
     return tuple(
         replica
-        for replica in replicas
+        for replica in assessment.sight.replicas
         if replica.key not in staying and not (replica.stage is ReplicaStage.FAILED and replica.key in lingering)
     )
 

@@ -1,7 +1,7 @@
 """How many servers each pool has: what placement needs, some kept warm, idle ones let go after a while."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from forebay_operator.domain.actions import ResizePool
 from forebay_operator.domain.deployment import Deployment
@@ -45,23 +45,13 @@ def site_of(deployment: Deployment, classes: tuple[DeviceClass, ...]) -> Site:
     return Site(tuple(Pool(namespace, device, own, template) for device in fitting.classes), fitting.reason)
 
 
-def is_overdue(server: Server, settings: Settings, now: float) -> bool:
-    """Whether a server should have become ready long ago: nothing is planned on it, and no more like it are asked for."""
-    return server.phase is ServerPhase.STARTING and now - server.started_at > settings.server_start_timeout_s
-
-
-def devices_left(
-    capacity: Iterable[Capacity], servers: Collection[Server], settings: Settings, now: float
-) -> dict[DeviceClass, int | None]:
+def devices_left(capacity: Iterable[Capacity], servers: Collection[Server]) -> dict[DeviceClass, int | None]:
     """How many more servers of each class there may be; None: not limited. A device is taken until its server is gone."""
     left = {entry.device: entry.servers for entry in capacity}
     for server in servers:
         limit = left.get(server.pool.device)
         if limit is not None:
             left[server.pool.device] = max(limit - 1, 0)
-    for server in servers:
-        if is_overdue(server, settings, now):
-            left[server.pool.device] = 0
     return left
 
 
@@ -88,13 +78,22 @@ def size(
     }
     for server in fleet.servers.values():
         by_pool.setdefault(server.pool, []).append(server)
+    late: dict[Pool, list[str]] = {}
+    for server in fleet.given_up:
+        by_pool.setdefault(server.pool, [])
+        late.setdefault(server.pool, []).append(server.name)
     warm = set(_warm_pools(sites, settings))
     actions: list[ResizePool] = []
     ordered: dict[Pool, int] = {}
     for pool in sorted(by_pool):
         servers = by_pool[pool]
+        given_up = tuple(late.get(pool, ()))
         resize = plans.resize(pool, servers, settings.warm_servers if pool in warm else 0, is_needed=pool in needed)
-        if resize.servers != len(servers) or memory.ordered.get(pool, resize.servers) != resize.servers:
+        if given_up:
+            # Their places are taken when they are gone: a pool that should have as many servers as it has ends none.
+            victims = (*given_up, *resize.victims)
+            resize = replace(resize, servers=len(servers) - len(resize.victims), victims=victims)
+        if resize.victims or resize.servers != len(servers) or memory.ordered.get(pool, resize.servers) != resize.servers:
             actions.append(resize)
             ordered[pool] = resize.servers
     return Sizing(actions=tuple(actions), memory=PoolMemory(idle_since=idle_since, ordered=ordered))

@@ -68,6 +68,6 @@ def _follow(
 
 def _is_recent(policy: Autoscaling, before: Scaling, seen: Observation) -> bool:
     """Whether the last decision stands until its second is over; what wakes a model at zero does not wait for that."""
-    wakes = before.wanted == 0 and bool(seen.held)
+    wakes = before.wanted == 0 and bool(seen.held or seen.arrivals_per_s)
     within = policy.min_replicas <= before.wanted <= policy.max_replicas
     return within and not wakes and seen.now - before.at < _DECIDES_EVERY_S

@@ -23,7 +23,7 @@ from forebay_operator.domain.demand import LoadMemory
 from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.devices import classes_of
 from forebay_operator.domain.failures import LoadFailure
-from forebay_operator.domain.fleet import Fleet, Replica, ReplicaKey, ReplicaStage, muster
+from forebay_operator.domain.fleet import Fleet, Replica, ReplicaKey, ReplicaStage, is_overdue, muster
 from forebay_operator.domain.memory import Memory, ModelMemory
 from forebay_operator.domain.orders import OrderBook
 from forebay_operator.domain.outcome import Outcome
@@ -48,16 +48,15 @@ class StepResult:
 def step(snapshot: Snapshot, memory: Memory) -> StepResult:
     """Decide what to do now."""
     # 1. what is there
+    timeout = snapshot.settings.server_start_timeout_s
     standing = orders.settle(memory.orders, snapshot.servers)
-    fleet = muster(
-        [each for each in snapshot.servers if not pools.is_overdue(each, snapshot.settings, snapshot.now)], standing
-    )
+    fleet = muster(snapshot.servers, standing, is_given_up=lambda each: is_overdue(each, timeout, snapshot.now))
     failed = failures.note(memory.failures, fleet, snapshot.now)
     # 2. what each model wants
     models = _Models(snapshot, memory, fleet, failed)
     assessments = [models.assess(deployment) for deployment in snapshot.deployments]
     # 3. where it goes
-    left = pools.devices_left(snapshot.capacity, snapshot.servers, snapshot.settings, snapshot.now)
+    left = pools.devices_left(snapshot.capacity, snapshot.servers)
     plan = placement.place(
         [claim for each in assessments for claim in each.claims],
         fleet,
@@ -82,9 +81,11 @@ def step(snapshot: Snapshot, memory: Memory) -> StepResult:
     said = [statuses.say(each, snapshot.now) for each in outcomes]
     writes = [_write(each, said_now.status) for each, said_now in zip(outcomes, said, strict=True)]
     collected = _collect(snapshot, memory, said)
-    starts = [each.preparation.start for each in assessments if each.preparation.start and not each.sight.deployment.deleting]
+    starts = {
+        start.id: start for each in assessments if (start := each.preparation.start) and not each.sight.deployment.deleting
+    }
     actions: list[Action] = [
-        *starts,
+        *starts.values(),
         *conversions.forget(snapshot.conversions, _awaited(assessments)),
         *sizing.actions,
         *_set_routes(outcomes, snapshot),
