@@ -5,10 +5,11 @@ import argparse
 import importlib
 import importlib.metadata
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from forebay_operator.cli.connection import CommandError
+from forebay_operator.cli.naming import Commands
 
 COMMANDS: Final = {
     "up": "up",
@@ -32,9 +33,14 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     top_level = argparse.ArgumentParser(prog="forebay", description="Model deployments on GPUs.")
     top_level.add_argument("--version", action="version", version=f"forebay {importlib.metadata.version('forebay')}")
     commands = top_level.add_subparsers(metavar="COMMAND", required=True)
-    for command in [only] if only in COMMANDS else COMMANDS:
-        importlib.import_module(f"forebay_operator.cli.{COMMANDS[command]}").add(commands)
+    add_commands(commands, [only] if only in COMMANDS else COMMANDS)
     return top_level
+
+
+def add_commands(commands: Commands, names: Iterable[str] = COMMANDS) -> None:
+    """Add the parsers of the named commands, in this order."""
+    for name in names:
+        importlib.import_module(f"forebay_operator.cli.{COMMANDS[name]}").add(commands)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

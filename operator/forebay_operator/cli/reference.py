@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from forebay_operator.cli.__main__ import COMMANDS
+from forebay_operator.cli.__main__ import add_commands
 
 _WIDTH: Final = "100"
 _HEAD: Final = """\
@@ -43,8 +43,7 @@ def document() -> str:
     # argparse breaks lines for the terminal it finds.
     os.environ["COLUMNS"] = _WIDTH
     pages = Pages()
-    for command in COMMANDS:
-        command.add(pages)
+    add_commands(pages)
     return "\n".join(
         [_HEAD, *(f"## forebay {name}\n\n```\n{parser.format_help()}```\n" for name, parser in pages.parsers.items())]
     )
