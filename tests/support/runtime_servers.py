@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -123,3 +124,54 @@ def running_server(folder: Path, *arguments: str, home: Path | None = None) -> I
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+class Wire:
+    """A connection on which a test decides every byte."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
+        self._received = b""
+
+    def __enter__(self) -> "Wire":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def end(self) -> None:
+        """Say that nothing more will come."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def answer(self) -> Answer:
+        """The next answer; its body by its Content-Length."""
+        while b"\r\n\r\n" not in self._received:
+            self._more()
+        head, _, self._received = self._received.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        size = int(headers.get("content-length", "0"))
+        while len(self._received) < size:
+            self._more()
+        body, self._received = self._received[:size], self._received[size:]
+        return Answer(int(first.split(" ")[1]), headers, body)
+
+    def head(self, end: bytes = b"\r\n\r\n") -> bytes:
+        """Everything up to and including `end`."""
+        while end not in self._received:
+            self._more()
+        head, _, self._received = self._received.partition(end)
+        return head + end
+
+    def closed(self) -> bool:
+        """Wait until the server closes; whether it did so without another byte."""
+        return not self._received and self._socket.recv(1) == b""
+
+    def _more(self) -> None:
+        data = self._socket.recv(1 << 16)
+        if not data:
+            raise AssertionError(f"the server closed the connection after {self._received!r}")
+        self._received += data
