@@ -50,13 +50,13 @@ def conclude(assessment: Assessment, placement: Placement) -> Outcome:
         target=target,
         older=older,
         staying=staying,
-        leaving=_leaving(assessment, keys | _tried_again(address.name, claimed), placement.lingering),
+        leaving=_leaving(assessment, keys, placement.lingering | _tried_again(address.name, claimed)),
         route=_route(assessment, staying),
     )
 
 
 def _tried_again(model: str, claimed: Collection[tuple[int, Placed]]) -> set[ReplicaKey]:
-    """Where a load is ordered again after it failed, the failed replica need not go first."""
+    """Failed replicas that need not go first where their load is ordered again."""
     return {ReplicaKey(server, model, version) for version, placed in claimed for server in (*placed.added, *placed.planned)}
 
 
