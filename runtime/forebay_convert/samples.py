@@ -41,8 +41,8 @@ class Samples:
         return {name: array[rows] for name, array in self.arrays.items()}
 
 
-def read_arrays(path: Path) -> dict[str, Array]:
-    """The arrays of an .npz.
+def read_arrays(path: Path, what: str) -> dict[str, Array]:
+    """The arrays of an .npz; `what` names it in messages.
 
     Raises:
         RefusalError: it is none, or holds Python objects, which could run code when loaded.
@@ -51,7 +51,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError, AttributeError) as error:
-        raise RefusalError("load", f"The samples cannot be read as arrays: {error}.", _REMEDY) from error
+        raise RefusalError("load", f"{what} cannot be read as arrays: {error}.", _REMEDY) from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:

@@ -44,5 +44,5 @@ def test_the_published_model_answers_as_the_estimator_does(tmp_path: Path) -> No
         f"{artifact_uri(order.store, 'default', result.artifact)}/{MODEL_FILE}", providers=["CPUExecutionProvider"]
     )
     labels, probabilities = session.run(["label", "probabilities"], {"input": pictures})
-    np.testing.assert_array_equal(labels, digits_classifier().predict(pictures))
-    np.testing.assert_allclose(probabilities, digits_classifier().predict_proba(pictures), atol=1e-5)
+    np.testing.assert_array_equal(np.asarray(labels), digits_classifier().predict(pictures))
+    np.testing.assert_allclose(np.asarray(probabilities), digits_classifier().predict_proba(pictures), atol=1e-5)

@@ -12,6 +12,7 @@ from forebay_convert.sandbox.seal import seal_or_exit
 
 if TYPE_CHECKING:
     from forebay_convert.source.model import SourceModel
+    from forebay_convert.tensors import Tensor
 
 REFUSED = 3
 """Exit status after a refusal was told."""
@@ -32,18 +33,19 @@ def main() -> int:
 
 def _convert(task: dict[str, Any], policy: SealPolicy) -> None:
     """Record what the source answers first, then convert it: a converter may change it in place."""
+    source = _open(task, policy)
+    tell_phase("loaded")
+
     import numpy as np  # noqa: PLC0415 - after the seal
 
     from forebay_convert.samples import arrange, read_arrays, write_arrays  # noqa: PLC0415 - after the seal
 
     out = Path(task["out"])
-    source = _open(task, policy)
-    tell_phase("loaded")
     if task["samples"] is None:
         given = source.draw(np.random.default_rng(task["seed"]))
         write_arrays(out / "samples.npz", given)
     else:
-        given = read_arrays(Path(task["samples"]))
+        given = read_arrays(Path(task["samples"]), "The samples")
     source.record(arrange(given, source.inputs, batched=source.batched))
     tell_phase("recorded")
     model = source.convert()
@@ -54,18 +56,24 @@ def _convert(task: dict[str, Any], policy: SealPolicy) -> None:
 
 
 def _open(task: dict[str, Any], policy: SealPolicy) -> "SourceModel":
-    from forebay_convert.tensors import Tensor  # noqa: PLC0415 - after the seal
-
     path = Path(task["source"])
-    declared = [Tensor(entry["name"], entry["datatype"], tuple(entry["shape"])) for entry in task["inputs"]]
     if task["format"] == "onnx":
         from forebay_convert.source.onnx_source import OnnxSource  # noqa: PLC0415 - after the seal
 
-        return OnnxSource(path, declared)
+        return OnnxSource(path, _declared(task))
     from forebay_convert.source.attempts import Attempts  # noqa: PLC0415 - after the seal
-    from forebay_convert.source.sklearn_source import SklearnSource  # noqa: PLC0415 - after the seal
+    from forebay_convert.source.sklearn_loading import load_estimator  # noqa: PLC0415 - after the seal
 
-    return SklearnSource(path, declared, Attempts(policy.read, task["work"]))
+    estimator = load_estimator(path, Attempts(policy.read, task["work"]))
+    from forebay_convert.source.sklearn_source import SklearnSource  # noqa: PLC0415 - slow, and not needed to refuse
+
+    return SklearnSource(estimator, _declared(task))
+
+
+def _declared(task: dict[str, Any]) -> "list[Tensor]":
+    from forebay_convert.tensors import Tensor  # noqa: PLC0415 - after the seal
+
+    return [Tensor(entry["name"], entry["datatype"], tuple(entry["shape"])) for entry in task["inputs"]]
 
 
 def _plain(array: Any) -> Any:

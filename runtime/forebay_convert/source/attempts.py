@@ -47,7 +47,7 @@ class Attempts:
     def __init__(self, readable: Sequence[str], writable: str) -> None:
         self.harmful: list[str] = []
         self.reads: list[str] = []
-        self._readable = (*(os.path.realpath(path) for path in readable), "/proc", "/sys", "/dev")
+        self._readable = tuple(dict.fromkeys(path for each in readable for path in (each, os.path.realpath(each))))
         self._writable = os.path.realpath(writable)
         self._watching = False
         sys.addaudithook(self._audit)

@@ -1,4 +1,7 @@
-"""Opens the files that scikit-learn estimators are kept in: joblib, pickle and skops."""
+"""Opens the files that scikit-learn estimators are kept in: joblib, pickle and skops.
+
+Imports little, scikit-learn not at all (the file itself does): what is hostile shows before the slow imports.
+"""
 
 import importlib.metadata
 import warnings
@@ -8,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-from sklearn.exceptions import InconsistentVersionWarning
 
-from forebay_convert.reports import RefusalError, tell_note
+from forebay_convert.reports import RefusalError, printable, tell_note
 from forebay_convert.source.attempts import Attempts, in_words
 
 _TRUSTED_BY_SKOPS = {"sklearn", "numpy", "scipy", "skops", "builtins"}
@@ -117,6 +119,7 @@ def _harmful(attempts: Attempts) -> RefusalError:
 
 def _saved_with(seen: list[warnings.WarningMessage]) -> str | None:
     for warning in seen:
-        if isinstance(warning.message, InconsistentVersionWarning):
-            return str(warning.message.original_sklearn_version)
+        saved_with = getattr(warning.message, "original_sklearn_version", None)
+        if saved_with is not None:
+            return printable(saved_with, 20)
     return None

@@ -1,6 +1,6 @@
 """What a fitted estimator knows about the values of its features, to draw samples from."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +23,25 @@ class Feature:
     choices: tuple[object, ...] = ()
 
 
+def draw_columns(estimator: Any, count: int, rows: int, generator: np.random.Generator) -> list[Array]:
+    """One column a feature. Where the estimator keeps rows it was fitted on, half of what is drawn is those."""
+    columns = [_draw(feature, rows, generator) for feature in features_of(estimator, count)]
+    examples = _examples(estimator)
+    if examples is not None and examples.shape[1] == count:
+        places = np.arange(0, rows, 2)
+        known = examples[generator.integers(len(examples), size=len(places))]
+        for column, values in zip(columns, known.T, strict=True):
+            column[places] = values
+    return columns
+
+
 def features_of(estimator: Any, count: int) -> list[Feature]:
     """One entry a feature; a plain range around zero where nothing is known."""
-    found = _known(estimator, count)
+    try:
+        found = _known(estimator, count)
+    except Exception:  # an odd estimator is no reason to fail: the comparison with its own answers is what counts
+        found = None
     return found if found is not None and len(found) == count else [Feature()] * count
-
-
-def draw_features(features: Sequence[Feature], rows: int, generator: np.random.Generator) -> list[Array]:
-    """One column a feature."""
-    return [_draw(feature, rows, generator) for feature in features]
 
 
 def _draw(feature: Feature, rows: int, generator: np.random.Generator) -> Array:
@@ -127,7 +137,7 @@ def _splits(estimator: Any) -> Iterable[tuple[int, float]]:
     tree = getattr(estimator, "tree_", None)
     if tree is not None:
         yield from zip(tree.feature.tolist(), tree.threshold.tolist(), strict=True)
-    for inner in np.ravel(np.array(getattr(estimator, "estimators_", None) or [], dtype=object)):
+    for inner in _parts(getattr(estimator, "estimators_", None)):
         yield from _splits(inner)
 
 
@@ -141,10 +151,15 @@ def _of_bins(estimator: Any, _: int) -> list[Feature] | None:
 
 def _of_examples(estimator: Any, _: int) -> list[Feature] | None:
     """Estimators that keep training rows, or rows like them."""
+    rows = _examples(estimator)
+    return None if rows is None else _between(rows.min(axis=0), rows.max(axis=0))
+
+
+def _examples(estimator: Any) -> Array | None:
     for name in ("support_vectors_", "_fit_X", "X_train_", "cluster_centers_", "means_", "theta_", "centroids_"):
         rows = getattr(estimator, name, None)
         if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind in "fiu":  # noqa: PLR2004 - rows and features
-            return _between(rows.min(axis=0), rows.max(axis=0))
+            return rows
     return None
 
 
@@ -156,12 +171,17 @@ def _of_counts(estimator: Any, count: int) -> list[Feature] | None:
 def _of_parts(estimator: Any, count: int) -> list[Feature] | None:
     """An estimator made of others: the first that knows its features."""
     for name in ("best_estimator_", "estimator_", "estimators_", "calibrated_classifiers_", "estimator"):
-        inner = getattr(estimator, name, None)
-        for part in np.ravel(np.array(inner if isinstance(inner, (list, np.ndarray)) else [inner], dtype=object)):
-            found = _known(part, count) if part is not None and not isinstance(part, str) else None
+        for part in _parts(getattr(estimator, name, None)):
+            found = _known(part, count)
             if found is not None:
                 return found
     return None
+
+
+def _parts(inner: Any) -> list[Any]:
+    """The estimators in an attribute: one, a list, or a table of them."""
+    found = inner.ravel().tolist() if isinstance(inner, np.ndarray) else list(inner) if isinstance(inner, list) else [inner]
+    return [part for part in found if part is not None and not isinstance(part, str)]
 
 
 def _between(low: Any, high: Any) -> list[Feature]:

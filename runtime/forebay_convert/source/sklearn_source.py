@@ -3,7 +3,6 @@
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -17,11 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 from forebay_convert.graphs import nodes_of
 from forebay_convert.reports import RefusalError, tell_note
 from forebay_convert.samples import Samples
-from forebay_convert.source.attempts import Attempts
 from forebay_convert.source.normal_form import normalise
 from forebay_convert.source.output_edits import drop_output, rename_output, width_of
-from forebay_convert.source.sklearn_loading import load_estimator
-from forebay_convert.source.sklearn_ranges import draw_features, features_of
+from forebay_convert.source.sklearn_ranges import draw_columns
 from forebay_convert.tensors import Array, Tensor, to_datatype
 
 INPUT = "input"
@@ -41,13 +38,13 @@ _EXPORT = "Export the model to ONNX yourself and give that as the source, or use
 class SklearnSource:
     """A fitted estimator: its reference is what `predict`, `predict_proba`, `decision_function` and `transform` answer."""
 
-    def __init__(self, path: Path, declared: Sequence[Tensor], attempts: Attempts) -> None:
-        """Load the file: its code runs here.
+    def __init__(self, estimator: Any, declared: Sequence[Tensor]) -> None:
+        """Take what a file held.
 
         Raises:
-            RefusalError: it cannot be loaded, or is no fitted estimator.
+            RefusalError: it is no fitted estimator.
         """
-        self._estimator = load_estimator(path, attempts)
+        self._estimator = estimator
         self._check()
         self._inputs = tuple(declared) or (Tensor(INPUT, "FP32", (-1, self._feature_count())),)
         self._recorded: dict[str, Array] = {}
@@ -63,7 +60,7 @@ class SklearnSource:
 
     def draw(self, generator: np.random.Generator) -> Mapping[str, Array]:
         widths = [_width(tensor) for tensor in self._inputs]
-        columns = draw_features(features_of(self._estimator, sum(widths)), _DRAWN, generator)
+        columns = draw_columns(self._estimator, sum(widths), _DRAWN, generator)
         drawn: dict[str, Array] = {}
         for tensor, end in zip(self._inputs, np.cumsum(widths), strict=True):
             part = np.stack(columns[end - _width(tensor) : end], axis=1)

@@ -38,7 +38,7 @@ def examine(
     checked = _checked(content)
     inputs = [tensor_of(value, "input") for value in inputs_of(checked)]
     outputs = [tensor_of(value, "output") for value in checked.graph.output]
-    given = arrange(read_arrays(samples), inputs, batched=is_batched(checked))
+    given = arrange(read_arrays(samples, "The samples"), inputs, batched=is_batched(checked))
     wanted = _recorded(reference)
     tell_phase("measuring")
     sizes = batch_sizes(max_batch_size) if given.batched else [1]
@@ -70,7 +70,7 @@ def _checked(content: bytes) -> ModelProto:
 
 
 def _recorded(reference: Path) -> list[Array]:
-    arrays = read_arrays(reference)
+    arrays = read_arrays(reference, "The outputs that the source reported")
     return [arrays[name] for name in sorted(arrays, key=lambda name: (len(name), name))]
 
 
