@@ -117,7 +117,7 @@ def running_up(state: Path, *arguments: str) -> Generator[Up]:
     state.mkdir(parents=True, exist_ok=True)
     output = state / "terminal.txt"
     line = [*FOREBAY, "up", "--state", str(state), "--http-port", "0", "--grpc-port", "0", *arguments]
-    with output.open("a") as file, subprocess.Popen(line, stdout=file, stderr=file, text=True) as process:
+    with output.open("w") as file, subprocess.Popen(line, stdout=file, stderr=file, text=True) as process:
         up = Up(state, process, output)
         try:
             wait_until(lambda: process.poll() is not None or "gateway: answers" in up.printed(), "forebay up", 60)

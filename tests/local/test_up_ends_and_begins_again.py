@@ -1,0 +1,87 @@
+"""How `forebay up` ends, what it leaves, and how the next one goes on."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from local_models import a_deployment, save_scaling_model
+from local_up import FOREBAY, SIMULATED, alive, running_up, wait_until
+
+
+def up_refused(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """A `forebay up` that does not start."""
+    return subprocess.run([*FOREBAY, "up", *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_after_a_kill_nothing_runs_on_and_the_next_start_serves_again(tmp_path: Path) -> None:
+    save_scaling_model(tmp_path / "double.onnx", 2.0)
+    (tmp_path / "double.yaml").write_text(a_deployment("double", "double.onnx"))
+    arguments = (str(tmp_path / "double.yaml"), *SIMULATED)
+    with running_up(tmp_path / "state", *arguments) as up:
+        up.wait_until_ready("double")
+        children = up.pids()
+        assert len(children) >= 3, "a server, a gateway and Envoy"
+        uid = up.get("double")["metadata"]["uid"]
+
+        up.process.kill()
+        wait_until(lambda: not any(alive(pid) for pid in children), "the reaper ends everything")
+        assert up.command("get").returncode == 3
+
+    with running_up(tmp_path / "state", *arguments) as up:
+        up.wait_until_ready("double")
+
+        assert up.get("double")["metadata"]["uid"] == uid
+        assert up.ask_http("double") == [2.0] * 4
+        assert not list(up.folder.logs.glob("conversion-*.log.1"))
+
+
+def test_ctrl_c_ends_everything_and_exits_with_success(tmp_path: Path) -> None:
+    with running_up(tmp_path / "state", *SIMULATED) as up:
+        children = up.pids()
+        os.kill(up.process.pid, signal.SIGINT)
+
+        assert up.process.wait(timeout=60) == 0
+        assert not any(alive(pid) for pid in children)
+        assert "Everything has ended." in up.printed()
+
+
+def test_a_second_one_on_the_same_folder_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:
+    with running_up(tmp_path / "state", *SIMULATED) as up:
+        second = up_refused("--state", str(tmp_path / "state"), "--http-port", "0", "--grpc-port", "0")
+
+        assert second.returncode == 1
+        assert f"pid {up.process.pid} " in second.stderr
+
+
+def test_a_port_in_use_is_named_with_its_owner(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+
+        refused = up_refused("--state", str(tmp_path), "--http-port", str(port), "--grpc-port", "0")
+
+    assert refused.returncode == 1
+    assert f"port {port} is in use by pid {os.getpid()} " in refused.stderr
+    assert "--http-port" in refused.stderr
+
+
+def test_devices_that_make_no_sense_are_refused_with_what_to_write(tmp_path: Path) -> None:
+    refused = up_refused("--state", str(tmp_path), "--devices", "tpu:4")
+
+    assert refused.returncode == 2
+    assert "simulated:COUNTxMEMORY" in refused.stderr
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert "there is no" in up_refused(str(tmp_path / "nothing.yaml")).stderr
+
+
+def test_commands_without_a_running_up_say_so_and_what_to_do(tmp_path: Path) -> None:
+    line = [*FOREBAY, "get", "--state", str(tmp_path)]
+    refused = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+
+    assert refused.returncode == 3
+    assert f"forebay up --state {tmp_path}" in refused.stderr
