@@ -6,8 +6,9 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2_grpc
 
+from forebay_runtime.protocol.triton_messages import service
 from runtime_servers import Server
 
 X = {"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [0.0] * 16}
@@ -239,7 +240,7 @@ def test_other_wrong_requests_get_tritons_answer(server: Server, method: str, pa
 
 
 def grpc_request(**changes: Any) -> Any:
-    request = service_pb2.ModelInferRequest(model_name="add", model_version="")
+    request = service.ModelInferRequest(model_name="add", model_version="")
     request.inputs.add(name="x", datatype="FP32", shape=[1, 16])
     request.raw_input_contents.append(bytes(64))
     for key, value in changes.items():
@@ -303,7 +304,7 @@ def test_a_bad_grpc_request_gets_tritons_answer(server: Server, request_message:
         with pytest.raises(grpc.RpcError) as caught:
             stub.ModelInfer(request_message)
     assert caught.value.code().name == code
-    assert message in caught.value.details()
+    assert message in str(caught.value.details())
 
 
 def test_bytes_that_are_no_message_are_refused(server: Server) -> None:
@@ -325,7 +326,7 @@ def test_what_is_not_built_says_so(server: Server, method: str) -> None:
 
 
 def test_a_typed_grpc_request_is_answered(server: Server) -> None:
-    request = service_pb2.ModelInferRequest(model_name="two")
+    request = service.ModelInferRequest(model_name="two")
     for name, value in (("a", 3), ("b", 4)):
         request.inputs.add(name=name, datatype="INT32", shape=[1, 1]).contents.int_contents.append(value)
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:

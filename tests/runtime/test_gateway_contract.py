@@ -9,8 +9,9 @@ from typing import Any
 
 import grpc
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2_grpc
 
+from forebay_runtime.protocol.triton_messages import service
 from forebay_schema.repository import LoadOrder, UnloadOrder
 from forebay_schema.serving import ServingConfig
 from runtime_models import add_model, put_artifact
@@ -32,15 +33,19 @@ def paced(tmp_path: Path) -> Iterator[Server]:
 
 def grpc_infer(server: Server, *metadata: tuple[str, str]) -> tuple[Any, Any, list[tuple[str, str]]]:
     """Status, details, and the metadata that came with it."""
-    request = service_pb2.ModelInferRequest(model_name="m")
+    request = service.ModelInferRequest(model_name="m")
     request.inputs.add(name="x", datatype="FP32", shape=[1, 16]).contents.fp32_contents.extend([1.0] * 16)
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         try:
             _, call = stub.ModelInfer.with_call(request, metadata=metadata)
         except grpc.RpcError as error:
-            return error.code(), error.details(), list(error.trailing_metadata())
-        return call.code(), "", list(call.trailing_metadata())
+            return error.code(), error.details(), _pairs(error.trailing_metadata())
+        return call.code(), "", _pairs(call.trailing_metadata())
+
+
+def _pairs(metadata: Any) -> list[tuple[str, str]]:
+    return [(key, value) for key, value in metadata]
 
 
 def in_background(server: Server, count: int, headers: dict[str, str]) -> tuple[list[threading.Thread], list[Answer]]:
@@ -135,7 +140,7 @@ def test_a_client_that_goes_away_leaves_the_queue(paced: Server) -> None:
     threads, answers = in_background(paced, 1, {})
     wait_for(lambda: paced.metric("forebay_model_executing", model="m") == 1, "one executes")
     with grpc.insecure_channel(f"127.0.0.1:{paced.grpc}") as channel:
-        request = service_pb2.ModelInferRequest(model_name="m")
+        request = service.ModelInferRequest(model_name="m")
         request.inputs.add(name="x", datatype="FP32", shape=[1, 16]).contents.fp32_contents.extend([1.0] * 16)
         call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer.future(request)
         wait_for(lambda: paced.metric("nv_inference_pending_request_count", model="m") == 1, "the second waits")

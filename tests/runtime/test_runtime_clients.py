@@ -122,14 +122,14 @@ def test_json_tensors_go_both_ways(server: Server) -> None:
     given.set_data_from_numpy(ROWS, binary_data=False)
     wanted = [triton_http.InferRequestedOutput("y", binary_data=False)]
     with triton_http.InferenceServerClient(f"127.0.0.1:{server.http}") as client:
-        result = client.infer("add", [given], outputs=wanted)
+        result: Any = client.infer("add", [given], outputs=wanted)
     np.testing.assert_array_equal(result.as_numpy("y"), ROWS + 2)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_bodies_may_be_compressed_both_ways(server: Server, coding: str) -> None:
     with triton_http.InferenceServerClient(f"127.0.0.1:{server.http}") as client:
-        result = client.infer(
+        result: Any = client.infer(
             "add",
             [tensor(triton_http, "x", ROWS, "FP32")],
             request_compression_algorithm=coding,
@@ -158,7 +158,7 @@ async def test_many_asyncio_http_clients_at_once_get_each_their_own_answer(serve
     async with triton_http_aio.InferenceServerClient(f"127.0.0.1:{server.http}", conn_limit=64) as client:
 
         async def one(number: int) -> None:
-            result = await client.infer("add", [tensor(triton_http_aio, "x", ROWS + number, "FP32")])
+            result: Any = await client.infer("add", [tensor(triton_http_aio, "x", ROWS + number, "FP32")])
             np.testing.assert_array_equal(result.as_numpy("y"), ROWS + number + 2)
 
         await asyncio.gather(*(one(number) for number in range(200)))
@@ -168,7 +168,7 @@ async def test_many_asyncio_grpc_calls_at_once_get_each_their_own_answer(server:
     async with triton_grpc_aio.InferenceServerClient(f"127.0.0.1:{server.grpc}") as client:
 
         async def one(number: int) -> None:
-            result = await client.infer("add", [tensor(triton_grpc_aio, "x", ROWS + number, "FP32")])
+            result: Any = await client.infer("add", [tensor(triton_grpc_aio, "x", ROWS + number, "FP32")])
             np.testing.assert_array_equal(result.as_numpy("y"), ROWS + number + 2)
 
         await asyncio.gather(*(one(number) for number in range(200)))

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +100,7 @@ def plain_request(
 
 
 @contextmanager
-def running_server(folder: Path, *arguments: str, home: Path | None = None) -> Iterator[Server]:
+def running_server(folder: Path, *arguments: str, home: Path | None = None) -> Generator[Server]:
     """A server on free ports with these arguments; `folder` takes its log and ready file. It ends with the block."""
     folder.mkdir(parents=True, exist_ok=True)
     ready, log = folder / "ready.json", folder / "server.log"

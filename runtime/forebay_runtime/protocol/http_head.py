@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import httptools
 
@@ -37,7 +37,9 @@ class _Fields:
     def __init__(self) -> None:
         self.url = b""
         self.headers: dict[str, str] = {}
+        self.parser: Any = None
         self.complete = False
+        self.keep_alive = False
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -48,6 +50,8 @@ class _Fields:
 
     def on_headers_complete(self) -> None:
         self.complete = True
+        # Asked for now: llhttp forgets it when the message is complete, and one without a body is at once.
+        self.keep_alive = self.parser.should_keep_alive()
 
 
 def parse(head: bytes) -> RequestHead:
@@ -63,7 +67,7 @@ def parse(head: bytes) -> RequestHead:
 
 def _parse(head: bytes) -> RequestHead:
     fields = _Fields()
-    parser = httptools.HttpRequestParser(fields)
+    parser = fields.parser = httptools.HttpRequestParser(fields)
     try:
         parser.feed_data(head)
     except httptools.HttpParserUpgrade:
@@ -88,7 +92,7 @@ def _head(fields: _Fields, parser: httptools.HttpRequestParser) -> RequestHead:
         path=target.partition("?")[0],
         headers=headers,
         http10=parser.get_http_version() == "1.0",
-        keep_alive=parser.should_keep_alive(),
+        keep_alive=fields.keep_alive,
         content_length=int(headers.get("content-length", "0")),
         chunked=bool(coding),
         expects_continue=headers.get("expect", "").lower() == "100-continue",
