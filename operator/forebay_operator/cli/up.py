@@ -26,6 +26,12 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--http-port", type=int, default=8000, help="default 8000; 0: any free one")
     parser.add_argument("--grpc-port", type=int, default=8001, help="default 8001; 0: any free one")
+    parser.add_argument(
+        "--triton-repository",
+        type=Path,
+        metavar="DIR",
+        help="serve an existing Triton model repository as it is, by a server of its own on the first device",
+    )
     parser.add_argument("--trust-source", action="store_true", help="convert even where conversions cannot be sandboxed")
     add_state(parser)
     parser.set_defaults(run=run)
@@ -40,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
     from forebay_operator.worlds.local.state import StateError, locked  # noqa: PLC0415
 
     _check_files(options.files)
+    _check_repository(options.triton_repository)
     machine = Machine(os.cpu_count() or 1, machine_memory_bytes(), gpus_of_this_machine)
     folder = state_folder(options.state)
     try:
@@ -48,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
             devices=devices_of(options.devices, machine),
             http_port=options.http_port,
             grpc_port=options.grpc_port,
+            triton_repository=options.triton_repository and options.triton_repository.absolute(),
             trust_source=options.trust_source,
         )
         folder.prepare()
@@ -67,6 +75,11 @@ def _check_files(files: list[Path]) -> None:
     for path in files:
         if not path.exists():
             raise CommandError(f"there is no {path}: give files or folders with ModelDeployments", _WRONG_USAGE)
+
+
+def _check_repository(folder: Path | None) -> None:
+    if folder and not folder.is_dir():
+        raise CommandError(f"there is no folder {folder}: give a Triton model repository", _WRONG_USAGE)
 
 
 def _log_to(path: Path) -> None:

@@ -28,6 +28,7 @@ from forebay_operator.worlds.local.servers import Servers
 from forebay_operator.worlds.local.state import StateFolder, fresh_run_folder, replace_text
 from forebay_operator.worlds.local.store import LocalStore
 from forebay_operator.worlds.local.surroundings import Surroundings
+from forebay_operator.worlds.local.triton_repository import TritonRepository
 from forebay_operator.worlds.local.watched_files import WatchedFiles
 from forebay_operator.worlds.local.world import LocalWorld, Parts
 
@@ -46,6 +47,8 @@ class UpOptions:
     """0: any free one."""
     grpc_port: int
     trust_source: bool = False
+    triton_repository: Path | None = None
+    """A repository that is served as it is, on the first of the devices."""
     settings: Settings = SETTINGS
 
 
@@ -95,7 +98,8 @@ class _Application:
             tell=self._events.tell,
         )
         self._parts = self._make_parts(options)
-        world = LocalWorld(self._around, self._parts, capacity_of(options.devices), options.settings)
+        self._repository = self._make_repository(options)
+        world = LocalWorld(self._around, self._parts, capacity_of(_planned(options)), options.settings)
         self._loop = ControlLoop(world, self._changed, self._events.tell)
         self._admission = Admission(self._parts.objects, self._around)
         self._api = ControlApi(world, self._admission, self._events, folder.logs)
@@ -108,11 +112,16 @@ class _Application:
         grpc_port = usable_port(options.grpc_port, "--grpc-port")
         return Parts(
             objects=Objects(self._folder.objects),
-            servers=Servers(around, options.devices, options.settings.server_start_timeout_s),
+            servers=Servers(around, _planned(options), options.settings.server_start_timeout_s),
             conversions=Conversions(around, trust_source=options.trust_source),
             gateway=Gateway(around, http_port, grpc_port, options.settings.hold_seconds),
             store=LocalStore(self._folder.store),
         )
+
+    def _make_repository(self, options: UpOptions) -> TritonRepository | None:
+        if options.triton_repository is None:
+            return None
+        return TritonRepository(self._around, options.triton_repository, options.devices[0], self._parts.gateway)
 
     async def __aenter__(self) -> None:
         files = self._files.changes()
@@ -123,6 +132,8 @@ class _Application:
         # The routes of what is wanted are known before the gateway opens its ports: a request finds its model from the start.
         self._loop.step()
         self._parts.gateway.open()
+        if self._repository:
+            self._repository.open()
         await self._api.open(self._around.run / "forebay.sock")
         self._describe()
         self._tasks = [
@@ -139,6 +150,8 @@ class _Application:
         await self._api.close()
         # The gateway first: no client is sent to a server that ends.
         await self._parts.gateway.close()
+        if self._repository:
+            await self._repository.close()
         await asyncio.gather(self._parts.servers.close(), self._parts.conversions.close())
 
     async def _follow_files(self) -> None:
@@ -167,3 +180,8 @@ class _Application:
             grpc_port=gateway.grpc_port,
         )
         replace_text(self._folder.description, description.to_json())
+
+
+def _planned(options: UpOptions) -> Sequence[Device]:
+    """The devices that the control step places models on."""
+    return options.devices[1:] if options.triton_repository else options.devices

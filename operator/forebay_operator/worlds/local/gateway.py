@@ -38,6 +38,7 @@ class Gateway:
         self.http_port = http_port
         self.grpc_port = grpc_port
         self.routes: tuple[Route, ...] = ()
+        self.more_routes: tuple[Route, ...] = ()
         self.ready = asyncio.Event()
         self._around = around
         self._hold_seconds = hold_seconds
@@ -53,13 +54,14 @@ class Gateway:
         self._tasks = [asyncio.ensure_future(self._supervise()), asyncio.ensure_future(self._listen())]
 
     def set_routes(self, routes: tuple[Route, ...]) -> None:
-        """Write the route table."""
-        table = route_table(routes, self._hold_seconds)
+        """Take the control step's routes into the route table."""
         self.routes = routes
-        self._written[table.digest()] = routes
-        if len(self._written) > _TABLES_KEPT:
-            self._written.popitem(last=False)
-        replace_text(self._file("routes.json"), table.to_json())
+        self._write()
+
+    def set_more_routes(self, routes: tuple[Route, ...]) -> None:
+        """Take routes into the table that the control step does not know; where both name a model, the step's is meant."""
+        self.more_routes = routes
+        self._write()
 
     def demand(self) -> Mapping[ModelAddress, GatewayDemand] | None:
         """What clients want; None: the gateway has been silent."""
@@ -128,6 +130,15 @@ class Gateway:
         """Envoy outlives the gateway process: the reaper has to know it as well."""
         if said := read_json(self._file("envoy") / "envoy-process.json"):
             self._around.host.record(int(said["pid"]))
+
+    def _write(self) -> None:
+        known = {route.address for route in self.routes}
+        more = [route for route in self.more_routes if route.address not in known]
+        table = route_table(sorted([*self.routes, *more], key=lambda route: route.address), self._hold_seconds)
+        self._written[table.digest()] = self.routes
+        if len(self._written) > _TABLES_KEPT:
+            self._written.popitem(last=False)
+        replace_text(self._file("routes.json"), table.to_json())
 
     def _command(self) -> Command:
         self._file("gateway-ready.json").unlink(missing_ok=True)

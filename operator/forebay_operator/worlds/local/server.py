@@ -259,13 +259,17 @@ class LocalServer:
 
 
 def server_arguments(plan: ServerPlan, around: Surroundings) -> list[str]:
-    """The command line of a server, without the program."""
+    """The command line of a server that is told what to hold, without the program."""
+    token = ("--repository-token-file", str(token_file_of(around)))
+    return ["--model-control-mode", "explicit", *token, *serving_arguments(plan, around)]
+
+
+def serving_arguments(plan: ServerPlan, around: Surroundings) -> list[str]:
+    """The part of a server's command line that says where and on what it serves."""
     return [
-        *("--model-control-mode", "explicit"),
         *("--http-address", HOST, "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"),
         *("--device", plan.device.argument, "--device-memory", str(plan.device.device.memory_bytes)),
         *("--scratch", str(scratch_of(around, plan.name))),
-        *("--repository-token-file", str(token_file_of(around))),
         *("--ready-file", str(ready_file_of(around, plan.name))),
     ]
 

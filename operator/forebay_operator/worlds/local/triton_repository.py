@@ -1,0 +1,115 @@
+"""An existing Triton model repository, served as it is by one server of its own, beside what ModelDeployments ask for.
+
+Each of its models is routed under its own name in the default namespace, at its latest version that is ready. The control step
+knows nothing of it: the server's device is not part of the capacity it plans with.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import sys
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from forebay_operator.domain.routes import Route, RouteState, WeightedVersion
+from forebay_operator.domain.snapshot import HoldingPhase, Pool, ServerPhase
+from forebay_operator.worlds.local.devices import Device
+from forebay_operator.worlds.local.gateway import Gateway
+from forebay_operator.worlds.local.processes import Command
+from forebay_operator.worlds.local.server import LocalServer, ServerPlan, serving_arguments
+from forebay_operator.worlds.local.surroundings import Surroundings
+from forebay_schema.addresses import ModelAddress
+
+NAMESPACE: Final = "default"
+_LOOK_S: Final = 0.5
+_BACKOFF_S: Final = 5.0
+_STOP_GRACE_S: Final = 5.0
+
+
+class TritonRepository:
+    """Keeps a server of the repository running, and its routes right."""
+
+    def __init__(self, around: Surroundings, folder: Path, device: Device, gateway: Gateway) -> None:
+        self._around = around
+        self._folder = folder
+        self._device = device
+        self._gateway = gateway
+        self._server: LocalServer | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Start the server."""
+        self._task = asyncio.ensure_future(self._run())
+
+    async def close(self) -> None:
+        """End the server."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._server:
+            await self._server.stop(_STOP_GRACE_S)
+
+    async def _run(self) -> None:
+        async with aiohttp.ClientSession() as http:
+            while True:
+                self._server = self._start(http)
+                await self._follow(self._server)
+                self._around.tell(self._server.plan.name, f"{self._server.process.how_it_ended()}; it is started again")
+                await asyncio.sleep(_BACKOFF_S)
+
+    async def _follow(self, server: LocalServer) -> None:
+        """Route what it holds, until it ends."""
+        while not server.watch.done():
+            routes = _routes(server)
+            if routes != self._gateway.more_routes:
+                self._gateway.set_more_routes(routes)
+                names = ", ".join(f"{route.address.name} (version {route.versions[0].version})" for route in routes)
+                self._around.tell(self._folder.name, f"serves {names or 'nothing'}")
+            self._tell_failures(server)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(server.watch), _LOOK_S)
+        self._gateway.set_more_routes(())
+
+    def _tell_failures(self, server: LocalServer) -> None:
+        for holding in server.seen().holdings:
+            if holding.phase is HoldingPhase.FAILED:
+                self._around.tell(f"{self._folder.name}/{holding.model}", f"version {holding.version}: {holding.reason}")
+
+    def _start(self, http: aiohttp.ClientSession) -> LocalServer:
+        name = f"repository-{secrets.token_hex(3)}"
+        plan = ServerPlan(
+            name=name,
+            pool=Pool(namespace=NAMESPACE, device=self._device.device, exclusive=str(self._folder)),
+            device=self._device,
+            token="",
+            start_timeout_s=600.0,
+        )
+        repository = ("--model-control-mode", "none", "--model-repository", str(self._folder), "--strict-readiness", "false")
+        command = Command(
+            name=name,
+            arguments=[sys.executable, "-m", "forebay_runtime", *repository, *serving_arguments(plan, self._around)],
+            log=self._around.folder.logs / f"server-{name}.log",
+            environment={},
+        )
+        return LocalServer(plan, self._around.host.start(command), self._around, http)
+
+
+def _routes(server: LocalServer) -> tuple[Route, ...]:
+    """The latest ready version of each model."""
+    seen = server.seen()
+    if seen.phase is not ServerPhase.READY or seen.endpoint is None:
+        return ()
+    latest: dict[str, int] = {}
+    for holding in seen.holdings:
+        if holding.phase is HoldingPhase.READY:
+            latest[holding.model] = max(holding.version, latest.get(holding.model, 0))
+    return tuple(
+        Route(
+            address=ModelAddress(NAMESPACE, model),
+            state=RouteState.ROUTED,
+            versions=(WeightedVersion(version, 100, (seen.endpoint,)),),
+        )
+        for model, version in sorted(latest.items())
+    )
