@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Rows:
             table.add_column(heading, no_wrap=True)
         table.add_column(self.headings[-1], overflow="fold")
         for row in self.rows:
-            table.add_row(*(_plain(cell) for cell in row))
+            table.add_row(*(Text(cell) for cell in row))
         return table
 
     def plain(self) -> str:
@@ -35,7 +36,12 @@ class Rows:
         )
 
     def show(self, console: Console) -> None:
-        console.print(self.rich() if console.is_terminal else self.plain(), markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            self.rich() if console.is_terminal else self.plain(),
+            markup=False,
+            highlight=False,
+            soft_wrap=not console.is_terminal,
+        )
 
 
 def objects_table(objects: Sequence[dict[str, Any]], now: datetime) -> Rows:
@@ -72,8 +78,3 @@ def _object_row(shown: dict[str, Any], now: datetime) -> list[str]:
         age(shown["metadata"].get("creationTimestamp"), now),
         status.get("summary", "Not looked at yet."),
     ]
-
-
-def _plain(cell: str) -> str:
-    """Text that rich takes as it is."""
-    return cell.replace("[", r"\[")

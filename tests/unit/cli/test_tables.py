@@ -1,0 +1,64 @@
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from forebay_operator.cli.tables import age, objects_table
+
+NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
+
+
+def an_object(namespace: str = "default") -> dict[str, Any]:
+    return {
+        "metadata": {"name": "digits", "namespace": namespace, "creationTimestamp": "2026-01-02T11:00:00Z"},
+        "status": {
+            "readyReplicas": 2,
+            "replicas": 3,
+            "revision": 4,
+            "summary": "Ready [2 of 3].",
+            "scaling": {"queueDepth": 1.5},
+        },
+    }
+
+
+def test_a_table_has_what_kubectl_would_show() -> None:
+    assert objects_table([an_object()], NOW).plain().splitlines() == [
+        "NAME    READY  REPLICAS  QUEUE  REVISION  AGE  SUMMARY",
+        "digits  2      3         1.5    4         60m  Ready [2 of 3].",
+    ]
+
+
+def test_namespaces_are_shown_where_there_are_others() -> None:
+    table = objects_table([an_object(), an_object("team")], NOW)
+
+    assert table.headings[0] == "NAMESPACE"
+    assert [row[0] for row in table.rows] == ["default", "team"]
+
+
+def test_an_object_that_nobody_looked_at_yet_is_listed() -> None:
+    assert "Not looked at yet." in objects_table([{"metadata": {"name": "new"}}], NOW).plain()
+
+
+def test_a_terminal_shows_brackets_as_they_are() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=200)
+    objects_table([an_object()], NOW).show(console)
+
+    assert isinstance(console.file, io.StringIO)
+    assert "Ready [2 of 3]." in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("created", "shown"),
+    [
+        ("2026-01-02T11:59:50Z", "10s"),
+        ("2026-01-02T11:57:00Z", "3m"),
+        ("2026-01-02T09:00:00Z", "3h"),
+        ("2025-12-28T12:00:00Z", "5d"),
+        ("2027-01-01T00:00:00Z", "0s"),
+        (None, ""),
+    ],
+)
+def test_ages_have_one_unit(created: str | None, shown: str) -> None:
+    assert age(created, NOW) == shown

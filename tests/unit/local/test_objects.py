@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from forebay_operator.api.loading import load_text
+from forebay_operator.api.v1alpha1 import ModelDeployment
+from forebay_operator.domain.status import DeploymentStatus
+from forebay_operator.worlds.local.objects import Objects, Outcome, RefusedChangeError
+from forebay_schema.addresses import ModelAddress
+from local_models import a_deployment
+
+DIGITS = ModelAddress("default", "digits")
+SERVES = DeploymentStatus(
+    observed_generation=1, revision=3, replicas=1, ready_replicas=1, selector="", summary="Ready: 1 of 1 replica."
+)
+
+
+def wanted(**spec: object) -> ModelDeployment:
+    loaded = load_text(a_deployment("digits", "/digits.onnx", **spec))
+    assert not loaded.problems
+    return loaded.objects[0]
+
+
+def test_an_object_is_created_once_then_changed_or_left_alone(tmp_path: Path) -> None:
+    objects = Objects(tmp_path)
+
+    outcomes = [objects.apply(wanted(**spec), "") for spec in ({}, {}, {"replicas": 2}, {"replicas": 2})]
+
+    assert outcomes == [Outcome.CREATED, Outcome.UNCHANGED, Outcome.CONFIGURED, Outcome.UNCHANGED]
+
+
+def test_each_change_of_the_spec_has_the_next_generation_and_the_same_identity(tmp_path: Path) -> None:
+    objects = Objects(tmp_path)
+    objects.apply(wanted(), "")
+    first = objects.all()[0].deployment
+
+    objects.apply(wanted(replicas=2), "")
+
+    second = objects.all()[0].deployment
+    assert (first.generation, second.generation) == (1, 2)
+    assert first.uid == second.uid
+    assert second.spec.replicas == 2
+
+
+def test_objects_and_statuses_are_there_again_after_a_restart(tmp_path: Path) -> None:
+    objects = Objects(tmp_path)
+    objects.apply(wanted(), "/digits.yaml")
+    uid = objects.all()[0].deployment.uid
+    objects.write_status(DIGITS, uid, SERVES)
+
+    (stored,) = Objects(tmp_path).all()
+
+    assert (stored.deployment.uid, stored.origin, stored.deployment.status) == (uid, "/digits.yaml", SERVES)
+
+
+def test_a_change_keeps_the_status_until_a_new_one_is_written(tmp_path: Path) -> None:
+    objects = Objects(tmp_path)
+    objects.apply(wanted(), "")
+    objects.write_status(DIGITS, objects.all()[0].deployment.uid, SERVES)
+
+    objects.apply(wanted(replicas=2), "")
+
+    assert objects.all()[0].deployment.status == SERVES
+
+
+def test_a_status_for_an_object_that_was_made_anew_is_dropped(tmp_path: Path) -> None:
+    objects = Objects(tmp_path)
+    objects.apply(wanted(), "")
+    old = objects.all()[0].deployment.uid
+    objects.delete(DIGITS)
+    objects.apply(wanted(), "")
+
+    objects.write_status(DIGITS, old, SERVES)
+
+    assert objects.all()[0].deployment.status is None
+
+
+def test_a_field_that_cannot_be_changed_is_refused_by_name(tmp_path: Path) -> None:
+    objects = Objects(tmp_path)
+    objects.apply(wanted(), "")
+
+    with pytest.raises(RefusedChangeError, match=r"spec\.placement\.exclusive"):
+        objects.apply(wanted(placement={"exclusive": True}), "")
+
+
+def test_a_file_that_is_no_object_does_not_hide_the_others(tmp_path: Path) -> None:
+    Objects(tmp_path).apply(wanted(), "")
+    (tmp_path / "default" / "broken.json").write_text('{"object": {"kind": "Other"}}')
+    (tmp_path / "default" / "half.json").write_text('{"obj')
+
+    assert [stored.deployment.address for stored in Objects(tmp_path).all()] == [DIGITS]
