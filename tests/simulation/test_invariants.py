@@ -40,7 +40,14 @@ SOUND = {
         unload_order(1), deployment=TWO_REVISIONS, servers=(READY_1, READY_2), routes=(a_route(B, version=2),)
     ),
     "an idle model goes to zero": a_moment(
-        unload_order(), deployment=a_deployment(TO_ZERO), servers=(READY_1,), routes=(HELD,), last_arrival=900.0
+        a_write(a_status(1, wanted=0)), deployment=a_deployment(TO_ZERO), routes=(HELD,), last_arrival=900.0, said=1
+    ),
+    "the last replica of a model at zero is unloaded, though a request has come": a_moment(
+        unload_order(),
+        deployment=a_deployment(TO_ZERO, status=a_status(1, wanted=0)),
+        servers=(READY_1,),
+        routes=(HELD,),
+        last_arrival=999.0,
     ),
     "a stopped model is unloaded": a_moment(
         unload_order(), deployment=a_deployment(a_spec(stopped=True)), servers=(READY_1,), routes=(STOPPED,)
@@ -83,7 +90,7 @@ BROKEN: dict[str, tuple[str, str, Moment]] = {
     ),
     "the last replica is unloaded": (
         "2 last replica",
-        "at least 1 are to serve, and no newer revision takes their place",
+        "1 are wanted, and at least 1 are to serve, and no newer revision takes their place",
         a_moment(unload_order(), servers=(READY_1,), routes=(HELD,)),
     ),
     "the last replica goes with its server": (
@@ -92,9 +99,9 @@ BROKEN: dict[str, tuple[str, str, Moment]] = {
         a_moment(a_resize(0, "a"), servers=(READY_1,), routes=(HELD,)),
     ),
     "a model that is asked goes to zero": (
-        "2 last replica",
-        "its newest request came 10.0 s ago, idleTimeout is 60.0 s",
-        a_moment(unload_order(), deployment=a_deployment(TO_ZERO), servers=(READY_1,), routes=(HELD,), last_arrival=990.0),
+        "2 idle",
+        "none is wanted, its newest request came 10.0 s ago, idleTimeout is 60.0 s",
+        a_moment(a_write(a_status(1, wanted=0)), deployment=a_deployment(TO_ZERO), routes=(HELD,), last_arrival=990.0, said=1),
     ),
     "a revision is swapped out although there is room": (
         "2 last replica",

@@ -70,14 +70,25 @@ def _no_excuse(moment: Moment, deployment: Deployment, ready: list[tuple[Server,
     spec = deployment.spec
     if deployment.deleting or spec.stopped or spec.max_replicas == 0:
         return ""
-    idle_s = moment.snapshot.now - moment.last_arrival.get(deployment.address, 0.0)
-    if spec.autoscaling is not None and spec.autoscaling.min_replicas == 0:
-        if idle_s + IDLE_SLACK_S >= spec.autoscaling.idle_timeout_s:
-            return ""
-        otherwise = f"its newest request came {idle_s:.1f} s ago, idleTimeout is {spec.autoscaling.idle_timeout_s} s"
-    else:
-        otherwise = f"at least {spec.min_replicas} are to serve"
+    status = moment.status_of(deployment)
+    wanted = status.scaling.wanted if status is not None and status.scaling is not None else 1
+    if spec.min_replicas == 0 and wanted == 0:
+        # Whether it was right to want none is another rule's: a request may come between that and the unloading.
+        return ""
+    otherwise = f"{wanted} are wanted, and at least {spec.min_replicas} are to serve"
     return _no_swap(moment, deployment, ready, otherwise)
+
+
+def none_is_wanted_only_when_idle(moment: Moment) -> Iterator[str]:
+    for order in moment.statuses:
+        deployment, scaling = moment.deployments.get(order.address), order.status.scaling
+        if deployment is None or scaling is None or scaling.wanted > 0 or not moment.said.get(order.uid):
+            continue
+        spec = deployment.spec
+        idle_s = moment.snapshot.now - moment.last_arrival.get(order.address, 0.0)
+        timeout_s = spec.autoscaling.idle_timeout_s if spec.autoscaling else 0.0
+        if not spec.stopped and not deployment.deleting and idle_s + IDLE_SLACK_S < timeout_s:
+            yield f"{order.address}: none is wanted, its newest request came {idle_s:.1f} s ago, idleTimeout is {timeout_s} s"
 
 
 def _no_swap(moment: Moment, deployment: Deployment, ready: list[tuple[Server, Holding]], otherwise: str) -> str:
@@ -263,6 +274,7 @@ RULES: dict[str, Rule] = {
     "1 memory": memory_is_not_overcommitted,
     "1 capacity": servers_stay_within_capacity,
     "2 last replica": the_last_ready_replica_stays,
+    "2 idle": none_is_wanted_only_when_idle,
     "2 drain": unloaded_only_when_no_request_can_come,
     "3 routes": routes_are_whole,
     "4 artifacts": collected_only_when_nobody_needs_it,
