@@ -1,0 +1,169 @@
+{{- /* Names. Pod names and labels add to these, so they stay short. */ -}}
+{{- define "forebay.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Labels of every object. What the operator makes says managed-by: forebay; these are not its own. */ -}}
+{{- define "forebay.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: forebay
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- /* What a component's pods are selected by. Argument: list of the context and the component. */ -}}
+{{- define "forebay.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: forebay-{{ index . 1 }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{- define "forebay.labelsOf" -}}
+{{ include "forebay.selector" . }}
+{{ include "forebay.labels" (index . 0) }}
+{{- end -}}
+
+{{- /* Labels of a component's pods, without versions: a new version alone restarts nothing. Argument: as above, and values. */ -}}
+{{- define "forebay.podLabels" -}}
+{{ include "forebay.selector" . }}
+app.kubernetes.io/part-of: forebay
+{{- with (index . 2).podLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* An image of Forebay's own. Argument: list of the context and the image's name. */ -}}
+{{- define "forebay.image" -}}
+{{- $root := index . 0 -}}
+{{- $name := index . 1 -}}
+{{- if $root.Values.images.registry -}}
+{{- $name = printf "%s/%s" (trimSuffix "/" $root.Values.images.registry) $name -}}
+{{- end -}}
+{{- if or (contains "@" $name) (contains ":" (last (splitList "/" $name))) -}}
+{{- $name -}}
+{{- else -}}
+{{- printf "%s:%s" $name (default $root.Chart.AppVersion $root.Values.images.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "forebay.operatorAccount" -}}
+{{- default (ternary (printf "%s-operator" (include "forebay.fullname" .)) "default" .Values.operator.serviceAccount.create) .Values.operator.serviceAccount.name -}}
+{{- end -}}
+{{- define "forebay.gatewayAccount" -}}
+{{- default (ternary (printf "%s-gateway" (include "forebay.fullname" .)) "default" .Values.gateway.serviceAccount.create) .Values.gateway.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "forebay.gatewayHost" -}}
+{{ include "forebay.fullname" . }}-gateway.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
+{{- end -}}
+
+{{- /* Whether the chart brings the store. */ -}}
+{{- define "forebay.ownStore" -}}
+{{- if not .Values.store.uri }}yes{{ end -}}
+{{- end -}}
+{{- define "forebay.storeUri" -}}
+{{- default "s3://forebay" .Values.store.uri -}}
+{{- end -}}
+{{- define "forebay.storeSecret" -}}
+{{- if include "forebay.ownStore" . -}}
+{{- default (printf "%s-store-credentials" (include "forebay.fullname" .)) .Values.store.server.secret -}}
+{{- else -}}
+{{- .Values.store.secret -}}
+{{- end -}}
+{{- end -}}
+{{- define "forebay.storeClaim" -}}
+{{- if hasPrefix "file://" .Values.store.uri -}}
+{{- required "store.uri is a file:// URI: set store.claim to the volume claim that is to be mounted there" .Values.store.claim -}}
+{{- end -}}
+{{- end -}}
+{{- define "forebay.keySecret" -}}
+{{- default (printf "%s-keys" (include "forebay.fullname" .)) .Values.operator.keySecret -}}
+{{- end -}}
+
+{{- /* Priority classes. Argument: list of the context, the class that is set, and serving or conversions. */ -}}
+{{- define "forebay.priorityClass" -}}
+{{- $root := index . 0 -}}
+{{- if index . 1 -}}
+{{- index . 1 -}}
+{{- else if $root.Values.priorityClasses.create -}}
+{{- printf "%s-%s" (include "forebay.fullname" $root) (index . 2) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Parts that every pod of the chart has, accepted by pod security `restricted`. Argument: context, component, its values. */ -}}
+{{- define "forebay.podBasics" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 2 -}}
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile:
+    type: RuntimeDefault
+{{- with $root.Values.images.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+{{- with include "forebay.priorityClass" (list $root $values.priorityClassName "serving") }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- else }}
+topologySpreadConstraints:
+{{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "forebay.selector" $ | nindent 8 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "forebay.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{- define "forebay.scrapeAnnotations" -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: "{{ . }}"
+prometheus.io/path: /metrics
+{{- end -}}
+
+{{- /* Where the operator acts, as the namespaces of Roles; empty: everywhere, by ClusterRoles. */ -}}
+{{- define "forebay.checks" -}}
+{{- if and .Values.store.server.secret .Values.store.uri }}
+{{- fail "store.server.secret is for the server that the chart brings, and store.uri takes its place: set one of them" }}
+{{- end }}
+{{- if and .Values.store.claim (not (hasPrefix "file://" .Values.store.uri)) }}
+{{- fail "store.claim is set but store.uri is no file:// URI: set store.uri to where the claim is to be mounted, for example file:///store" }}
+{{- end }}
+{{- if and (hasPrefix "file://" .Values.store.uri) .Values.store.secret }}
+{{- fail "store.secret has no meaning for a file:// store: remove it" }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,32 @@
+{{- /* Peers of NetworkPolicies. */ -}}
+{{- define "forebay.monitoringPeers" -}}
+{{- with .Values.networkPolicy.monitoring -}}
+{{- toYaml . -}}
+{{- else -}}
+- namespaceSelector: {}
+{{- end -}}
+{{- end -}}
+
+{{- /* Pods of a component in the release's namespace. Argument: list of the context and the component. */ -}}
+{{- define "forebay.releasePeer" -}}
+{{- $root := index . 0 -}}
+- namespaceSelector:
+    matchLabels:
+      kubernetes.io/metadata.name: {{ $root.Release.Namespace }}
+  podSelector:
+    matchLabels:
+      {{- include "forebay.selector" . | nindent 6 }}
+{{- end -}}
+
+{{- /* Names, and the API server: no selector can name it. */ -}}
+{{- define "forebay.commonEgress" -}}
+- ports:
+    - port: 53
+      protocol: UDP
+    - port: 53
+      protocol: TCP
+- ports:
+    {{- range .Values.networkPolicy.apiServerPorts }}
+    - port: {{ . }}
+    {{- end }}
+{{- end -}}
