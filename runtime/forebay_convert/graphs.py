@@ -32,6 +32,8 @@ def parse(content: bytes, name: str) -> ModelProto:
         raise _no_onnx(name, "it does not parse") from error
     if not model.graph.node or not model.opset_import:
         raise _no_onnx(name, "it holds no graph")
+    if not inputs_of(model):
+        raise RefusalError("load", f"{name} has no inputs, so there is nothing to ask it.", "Export it with its inputs.")
     return model
 
 
@@ -122,10 +124,13 @@ def _shape(value: ValueInfoProto) -> tuple[int, ...]:
 
 
 def is_batched(model: ModelProto) -> bool:
-    """Whether the first dimension of every input varies, and as far as named, under one name."""
+    """Whether the first dimension of every input and output varies, and among the inputs, as far as named, under one name.
+
+    An output whose shape is not known counts as one that does.
+    """
     inputs = inputs_of(model)
-    shapes = [_shape(value) for value in inputs]
-    if not inputs or not all(shape and shape[0] == -1 for shape in shapes):
+    known = [*inputs, *(value for value in model.graph.output if value.type.tensor_type.HasField("shape"))]
+    if not inputs or not all(shape and shape[0] == -1 for shape in map(_shape, known)):
         return False
     names = {value.type.tensor_type.shape.dim[0].dim_param for value in inputs}
     return len(names - {""}) <= 1

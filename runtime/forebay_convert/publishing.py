@@ -93,7 +93,7 @@ class StoreDestination:
         final = artifacts / digest
         with own_folder(artifacts, _INCOMING) as incoming:
             _write_artifact(incoming, model, manifest)
-            if final.exists() and not (final / MANIFEST_FILE).exists():
+            if final.exists() and not ((final / MANIFEST_FILE).exists() and self._is_whole(str(final), manifest)):
                 remove_tree(final)
             if not final.exists():
                 incoming.rename(final)

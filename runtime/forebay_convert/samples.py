@@ -48,9 +48,9 @@ def read_arrays(path: Path, what: str) -> dict[str, Array]:
         RefusalError: it is none, or holds Python objects, which could run code when loaded.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError, AttributeError) as error:
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError, TypeError) as error:
         raise RefusalError("load", f"{what} cannot be read as arrays: {error}.", _REMEDY) from error
 
 

@@ -49,7 +49,7 @@ class Session:
         try:
             outputs: list[Any] = self._session.run(None, dict(inputs))
         except Exception as error:
-            raise RunError(_first_line(error)) from error
+            raise RunError(_said(error)) from error
         return outputs
 
     def run_all(self, samples: Samples, size: int) -> list[Array]:
@@ -79,6 +79,12 @@ def joined(parts: list[Array], samples: Samples) -> Array:
     if len(whole) != samples.count:
         raise RunError(f"{samples.count} samples were answered by {len(whole)} rows")
     return whole
+
+
+def _said(error: Exception) -> str:
+    if "allocate memory" in str(error):
+        return "it needs more memory than the conversion may use"
+    return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -24,15 +24,24 @@ def collect(folder: int, name: str, target: Path, limit: int) -> str:
         raise CollectionError(f"it left no {name}") from None
     except OSError as error:
         raise CollectionError(f"its {name} is no plain file ({error.strerror})") from None
-    with open(descriptor, "rb") as source:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
-            raise CollectionError(f"its {name} is no plain file")
-        if facts.st_size > limit:
-            raise CollectionError(f"its {name} has {facts.st_size} bytes, more than the {limit} allowed")
-        with open(target, "xb") as copy:
-            digest = hashlib.sha256()
-            while chunk := source.read(_CHUNK):
-                digest.update(chunk)
-                copy.write(chunk)
+    try:
+        _check(os.fstat(descriptor), name, limit)
+        return _copy(descriptor, target)
+    finally:
+        os.close(descriptor)
+
+
+def _check(facts: os.stat_result, name: str, limit: int) -> None:
+    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+        raise CollectionError(f"its {name} is no plain file")
+    if facts.st_size > limit:
+        raise CollectionError(f"its {name} has {facts.st_size} bytes, more than the {limit} allowed")
+
+
+def _copy(descriptor: int, target: Path) -> str:
+    digest = hashlib.sha256()
+    with open(target, "xb") as copy:
+        while chunk := os.read(descriptor, _CHUNK):
+            digest.update(chunk)
+            copy.write(chunk)
     return digest.hexdigest()

@@ -1,5 +1,7 @@
 """Brings an ONNX model into the form that every server of ours can load, without changing what it computes."""
 
+import re
+
 import onnx
 from onnx import ModelProto, ValueInfoProto, helper, inliner, shape_inference, version_converter
 
@@ -52,9 +54,14 @@ def _with_served_operators(model: ModelProto) -> ModelProto:
     except Exception as error:  # the C++ converter raises what it likes
         raise RefusalError(
             "convert",
-            f"The model is written for opset {found} and cannot be lowered to {NEWEST_OPSETS['']}: {_first_line(error)}",
+            f"The model is written for opset {found} and cannot be lowered to {NEWEST_OPSETS['']}: {_hindrance(error)}",
             f"Export it with opset_version={NEWEST_OPSETS['']}.",
         ) from error
+
+
+def _hindrance(error: Exception) -> str:
+    newer = re.search(r"No Previous Version of (\w+)", str(error))
+    return f"operator {newer[1]} is newer than that." if newer is not None else _first_line(error)
 
 
 def _use_one_opset_a_domain(model: ModelProto) -> None:

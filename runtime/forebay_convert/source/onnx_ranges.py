@@ -5,27 +5,27 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper
 
-from forebay_convert.graphs import inputs_of, is_batched, nodes_of, tensor_of
+from forebay_convert.graphs import inputs_of, nodes_of, tensor_of
 from forebay_convert.reports import RefusalError
 from forebay_convert.tensors import Array, Tensor, numpy_type_of
 
 _OPEN_DIMENSION = 8
 """The size drawn for a dimension that varies and is not the batch; the same for all of one name."""
+_ROWS = 64
 _CALLS_WITHOUT_BATCH = 16
 _WORDS = ("a", "b", "c")
 _CARRIES_VALUES_ON = {"Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
 
 
 def draw_inputs(
-    model: ModelProto, declared: Mapping[str, Tensor], count: int, generator: np.random.Generator
+    model: ModelProto, declared: Mapping[str, Tensor], generator: np.random.Generator, *, batched: bool
 ) -> dict[str, Array]:
-    """`count` samples where the model is batched, else a few calls.
+    """Rows where the model is batched, else a few calls.
 
     Raises:
         RefusalError: an input is of a type that cannot be drawn.
     """
-    batched = is_batched(model)
-    rows = count if batched else _CALLS_WITHOUT_BATCH
+    rows = _ROWS if batched else _CALLS_WITHOUT_BATCH
     return {
         value.name: _draw(model.graph, _wanted(tensor_of(value, "input"), declared), rows, generator, batched=batched)
         for value in inputs_of(model)

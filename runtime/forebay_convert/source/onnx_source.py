@@ -5,20 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, shape_inference
 
 from forebay_convert.graphs import inputs_of, is_batched, parse, refuse_external_data, refuse_unknown_operators, tensor_of
 from forebay_convert.reports import RefusalError
 from forebay_convert.samples import Samples
-from forebay_convert.sessions import RunError, Session
+from forebay_convert.sessions import RunError, Session, joined
 from forebay_convert.source.normal_form import normalise
 from forebay_convert.source.onnx_ranges import draw_inputs
 from forebay_convert.tensors import Array, Tensor
 
 CALL_SIZE = 32
 """Samples in one call while outputs are recorded and compared."""
-
-_DRAWN = 64
 
 
 class OnnxSource:
@@ -35,6 +33,7 @@ class OnnxSource:
         refuse_external_data(self._model)
         if not self._model.functions:
             refuse_unknown_operators(self._model)
+        self._batched = is_batched(_with_shapes(self._model))
         self._declared = {tensor.name: tensor for tensor in declared}
         self._recorded: list[Array] = []
 
@@ -44,10 +43,10 @@ class OnnxSource:
 
     @property
     def batched(self) -> bool:
-        return is_batched(self._model)
+        return self._batched
 
     def draw(self, generator: np.random.Generator) -> Mapping[str, Array]:
-        return draw_inputs(self._model, self._declared, _DRAWN, generator)
+        return draw_inputs(self._model, self._declared, generator, batched=self._batched)
 
     def record(self, samples: Samples) -> None:
         session = Session(self._content, "load")
@@ -57,7 +56,7 @@ class OnnxSource:
             parts = [answer[index] for answer in answers]
             if name in zip_maps:
                 parts = [_table(part, zip_maps[name]) for part in parts]
-            self._recorded.append(np.concatenate(parts) if samples.batched else np.stack(parts))
+            self._recorded.append(_joined(parts, samples, name))
 
     def convert(self) -> ModelProto:
         _drop_zip_maps(self._model.graph)
@@ -65,6 +64,13 @@ class OnnxSource:
 
     def reference(self) -> Sequence[Array]:
         return self._recorded
+
+
+def _with_shapes(model: ModelProto) -> ModelProto:
+    try:
+        return shape_inference.infer_shapes(model)
+    except Exception:  # what contradicts itself is named when it is converted
+        return model
 
 
 def _answers(session: Session, samples: Samples) -> list[list[Any]]:
@@ -80,6 +86,17 @@ def _answers(session: Session, samples: Samples) -> list[list[Any]]:
             "load",
             f"The model cannot answer its samples: {error}",
             "Give samples that it can answer (verification.samples), or say what its inputs are (model.inputs).",
+        ) from error
+
+
+def _joined(parts: list[Array], samples: Samples, output: str) -> Array:
+    try:
+        return joined(parts, samples)
+    except RunError as error:
+        raise RefusalError(
+            "load",
+            f"The output {output!r} does not fit its samples: {error}.",
+            "Export the model with a fixed batch dimension, or with one row of output for each row of input.",
         ) from error
 
 
