@@ -1,0 +1,140 @@
+"""`python -m forebay_operator`: the operator in a cluster."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from forebay_operator import handlers
+from forebay_operator.api.fields import seconds
+from forebay_operator.manifests.kinds import Kind
+from forebay_operator.settings import Identity, OperatorSettings, SettingsError, identity
+from forebay_operator.worlds.kubernetes import watching
+from forebay_operator.worlds.kubernetes.api_server import ApiServer
+from forebay_operator.worlds.kubernetes.audit import Audit, wait_for_definition
+from forebay_operator.worlds.kubernetes.credentials import Credentials, CredentialsError
+from forebay_operator.worlds.kubernetes.lease import Lease
+from forebay_operator.worlds.kubernetes.metrics import OperatorMetrics
+from forebay_operator.worlds.kubernetes.pages import Pages
+from forebay_operator.worlds.kubernetes.reign import Mandate, Means, Reign
+from forebay_operator.worlds.kubernetes.store import Store
+from forebay_operator.worlds.local.clock import Clock
+from forebay_schema import logs
+
+_WRONG_USAGE = 2
+_log = logs.Logger("forebay.operator")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="forebay-operator", description="Serve the ModelDeployments of a cluster.")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the settings, as YAML")
+    parser.add_argument("--context", default="", help="context of the kubeconfig, outside a cluster")
+    given = parser.parse_args(arguments)
+    try:
+        settings = OperatorSettings.read(given.config)
+        logs.configure(settings.log_level)
+        watching.quieten()
+        asyncio.run(Operator(settings, identity(), given.context).run())
+    except (SettingsError, CredentialsError) as error:
+        print(f"forebay-operator: {error}", file=sys.stderr)
+        return _WRONG_USAGE
+    return 0
+
+
+class Operator:
+    """The process: it watches all the time, and acts while it holds the lease."""
+
+    def __init__(self, settings: OperatorSettings, who: Identity, context: str) -> None:
+        self._settings = settings
+        self._who = who
+        self._credentials = Credentials(who.kubeconfig, context)
+        self._changed = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._metrics = OperatorMetrics()
+        self._store = Store(self._note)
+        self._mandate = Mandate(
+            installation=settings.installation(),
+            settings=settings.step_settings(),
+            devices=settings.declared_devices(),
+            token_key=settings.read_token_key(),
+            store_environment=settings.store_environment(),
+            reporter=who.name,
+        )
+
+    async def run(self) -> None:
+        """Run until SIGINT or SIGTERM."""
+        stop = self._stop
+        self._listen_to_signals()
+        api = ApiServer(await self._credentials.configuration(), self._metrics.called)
+        work = asyncio.ensure_future(self._work(api))
+        asked = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([work, asked], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+            await _ended(work)
+            await api.close()
+
+    async def _work(self, api: ApiServer) -> None:
+        settings = self._settings
+        watcher = watching.Watcher(
+            lambda: handlers.registry(self._store, self._credentials.connection), self._namespaces, self._listen_to_signals
+        )
+        audit = Audit(api, self._store, self._namespaces, watcher.restart, seconds(settings.audit_period))
+        namespace = self._who.namespace or self._credentials.namespace()
+        lease = Lease(api, namespace, settings.leadership.name, self._who.name, settings.terms())
+        means = Means(api=api, store=self._store, audit=audit, changed=self._changed, clock=Clock(), metrics=self._metrics)
+        pages = Pages(self._metrics.registry, lambda: _problem(audit))
+        try:
+            at = await pages.open(settings.listen)
+            _log.info("the operator listens", address=at, identity=self._who.name, namespace=namespace)
+            await wait_for_definition(api)
+            await _together(watcher.run(), audit.run(), lease.lead(lambda: Reign(means, self._mandate).run()))
+        finally:
+            await pages.close()
+
+    @property
+    def _namespaces(self) -> tuple[str, ...]:
+        return self._settings.watch_namespaces
+
+    def _listen_to_signals(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+
+    def _note(self, kind: Kind) -> None:
+        """A change of an object: a ModelDeployment's should not wait for the next second, nor should any other."""
+        del kind
+        self._changed.set()
+
+
+def _problem(audit: Audit) -> str:
+    if audit.synced.is_set():
+        return ""
+    return f"the API server's objects are not all known: {audit.problem or 'they are being read'}"
+
+
+async def _together(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all of them; the first that ends ends the others."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        # The lease goes back first, so that another operator need not wait for it.
+        for task in reversed(tasks):
+            await _ended(task)
+
+
+async def _ended(task: "asyncio.Future[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""The Deployment of a pool: its servers are alike, one to a pod, each with one device.
+
+There is one for each pool and digest of the pod template, and it never changes but for the number of its replicas: a pool
+whose template changes gets a second one, and nothing restarts unasked.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from forebay_operator.domain.snapshot import DeviceClass, Pool
+from forebay_operator.manifests import names, security
+from forebay_operator.manifests.installation import GPU_PRODUCT, GPU_RESOURCE, Installation, Ports, pod_basics
+from forebay_operator.manifests.kinds import DEPLOYMENTS, Json
+from forebay_operator.manifests.owners import Owner, owned_by
+from forebay_operator.manifests.quantities import canonical, mebibytes
+from forebay_schema.digests import canonical_json
+
+CONTAINER: Final = "server"
+TOKEN_FOLDER: Final = "/var/run/forebay/token"
+SCRATCH: Final = "/scratch"
+STORE_VOLUME: Final = "store"
+_GRACE_S: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTemplate:
+    """The pods of a pool, and what tells them from pods made another way."""
+
+    pool: Pool
+    content: Json
+    digest: str
+
+    @property
+    def deployment(self) -> str:
+        return names.pool_deployment(self.pool, self.digest)
+
+
+def template(pool: Pool, installation: Installation) -> PoolTemplate:
+    """What the servers of a pool are made by now."""
+    changes: Json = json.loads(pool.template) if pool.template else {}
+    content: Json = {"metadata": _pod_metadata(pool, installation, changes), "spec": _pod_spec(pool, installation, changes)}
+    digest = names.template_digest(content)
+    content["metadata"]["labels"] |= {names.TEMPLATE: digest}
+    return PoolTemplate(pool, content, digest)
+
+
+def deployment(made: PoolTemplate, servers: int, owner: Owner | None) -> Json:
+    """The Deployment with this many servers. `owner`: of a pool of one model, that model."""
+    pool = made.pool
+    return {
+        "apiVersion": DEPLOYMENTS.api_version,
+        "kind": DEPLOYMENTS.name,
+        "metadata": {
+            "name": made.deployment,
+            "namespace": pool.namespace,
+            "labels": _labels(pool) | {names.TEMPLATE: made.digest},
+            "annotations": {names.POOL: pool_text(pool), names.SERVERS: str(servers)},
+        }
+        | owned_by([owner] if owner else []),
+        "spec": {
+            "replicas": servers,
+            "revisionHistoryLimit": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": {names.POOL: names.pool_digest(pool), names.TEMPLATE: made.digest}},
+            "template": made.content,
+        },
+    }
+
+
+def pool_text(pool: Pool) -> str:
+    """A pool as the text of an annotation."""
+    return canonical_json(asdict(pool)).decode()
+
+
+def pool_of(text: str) -> Pool | None:
+    """The pool that an annotation names; None: it names none."""
+    try:
+        said: dict[str, Any] = json.loads(text)
+        device = DeviceClass(**said.pop("device"))
+        return Pool(device=device, **said)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _labels(pool: Pool) -> dict[str, str]:
+    instance = names.slug(pool.exclusive or pool.device.name)
+    model = {names.MODEL: pool.exclusive} if pool.exclusive else {}
+    return names.labels(names.SERVER, instance) | {names.POOL: names.pool_digest(pool)} | model
+
+
+def _pod_metadata(pool: Pool, installation: Installation, changes: Json) -> Json:
+    annotations = {**installation.servers.pod_annotations, names.POOL: pool_text(pool)}
+    return {"labels": {**changes.get("labels", {}), **_labels(pool)}, "annotations": annotations}
+
+
+def _pod_spec(pool: Pool, installation: Installation, changes: Json) -> Json:
+    settings = installation.servers
+    selector = _selector(pool.device) | changes.get("nodeSelector", {})
+    tolerations = _tolerations(pool.device) + changes.get("tolerations", [])
+    return {
+        **security.pod(),
+        **pod_basics(installation, settings.priority_class),
+        **_runtime_class(pool.device, settings.gpu_runtime_class),
+        "terminationGracePeriodSeconds": settings.drain_s + _GRACE_S,
+        **({"nodeSelector": selector} if selector else {}),
+        **({"tolerations": tolerations} if tolerations else {}),
+        "containers": [_container(pool, installation, changes)],
+        "volumes": _volumes(installation),
+    }
+
+
+def _container(pool: Pool, installation: Installation, changes: Json) -> Json:
+    settings = installation.servers
+    store = installation.store
+    mounts = [{"name": "scratch", "mountPath": SCRATCH}, {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True}]
+    if store.claim:
+        mounts.append({"name": STORE_VOLUME, "mountPath": store.uri.removeprefix("file://"), "readOnly": True})
+    return {
+        "name": CONTAINER,
+        "image": settings.gpu_image if pool.device.kind == "gpu" else settings.cpu_image,
+        "imagePullPolicy": installation.pull_policy,
+        "args": _arguments(pool.device, settings.ports, settings.simulated_pace),
+        "env": _environment(changes),
+        **({"envFrom": [{"secretRef": {"name": names.STORE_SECRET}}]} if store.has_credentials else {}),
+        "ports": _ports(settings.ports),
+        "resources": _resources(pool.device, installation, changes),
+        "readinessProbe": _probe("/v2/health/ready", period_s=2, failures=3),
+        "livenessProbe": _probe("/v2/health/live", period_s=10, failures=6),
+        "securityContext": security.container(),
+        "volumeMounts": mounts,
+    }
+
+
+def _arguments(device: DeviceClass, ports: Ports, pace: str) -> list[str]:
+    named = {"gpu": "gpu:0", "cpu": "cpu"}.get(device.kind)
+    if named is None:
+        named = f"simulated:{device.memory_bytes}" + (f",pace={pace}" if pace else "")
+    return [
+        "--model-control-mode=explicit",
+        "--http-address=0.0.0.0",
+        f"--http-port={ports.http}",
+        f"--grpc-port={ports.grpc}",
+        f"--metrics-port={ports.metrics}",
+        f"--device={named}",
+        f"--device-memory={device.memory_bytes}",
+        f"--scratch={SCRATCH}",
+        f"--repository-token-file={TOKEN_FOLDER}/{names.TOKEN_KEY}",
+    ]
+
+
+def _environment(changes: Json) -> list[Json]:
+    # Models are nobody else's business: onnxruntime reports home without the first.
+    own = {"ORT_DISABLE_TELEMETRY": "1", "HOME": SCRATCH, "TMPDIR": SCRATCH}
+    added = [each for each in changes.get("env", []) if each["name"] not in own]
+    return [{"name": name, "value": value} for name, value in own.items()] + added
+
+
+def _ports(ports: Ports) -> list[Json]:
+    numbers = {"http": ports.http, "grpc": ports.grpc, "metrics": ports.metrics}
+    return [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in numbers.items()]
+
+
+def _resources(device: DeviceClass, installation: Installation, changes: Json) -> Json:
+    settings = installation.servers
+    changed = changes.get("resources", {})
+    limits = {**settings.limits, **changed.get("limits", {})}
+    requests = {**settings.requests, **changed.get("requests", {})}
+    if device.kind == "gpu":
+        limits[GPU_RESOURCE] = "1"
+    elif device.kind == "cpu" and "memory" not in changed.get("limits", {}):
+        limits["memory"] = mebibytes(device.memory_bytes + _overhead_bytes(settings.limits))
+    return {"limits": _canonical(limits), "requests": _canonical(requests)}
+
+
+def _overhead_bytes(limits: Any) -> int:
+    text = canonical(limits.get("memory", "0"))
+    units = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "k": 1000, "M": 10**6, "G": 10**9}
+    digits = text.rstrip("KMGTkimu")
+    return int(digits or 0) * units.get(text[len(digits) :], 1)
+
+
+def _canonical(quantities: Json) -> Json:
+    return {name: canonical(quantity) for name, quantity in quantities.items()}
+
+
+def _probe(path: str, *, period_s: int, failures: int) -> Json:
+    return {
+        "httpGet": {"path": path, "port": "http", "scheme": "HTTP"},
+        "periodSeconds": period_s,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+def _selector(device: DeviceClass) -> dict[str, str]:
+    return {GPU_PRODUCT: device.name} if device.kind == "gpu" else {}
+
+
+def _runtime_class(device: DeviceClass, name: str) -> Json:
+    return {"runtimeClassName": name} if name and device.kind == "gpu" else {}
+
+
+def _tolerations(device: DeviceClass) -> list[Json]:
+    return [{"key": GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"}] if device.kind == "gpu" else []
+
+
+def _volumes(installation: Installation) -> list[Json]:
+    volumes: list[Json] = [
+        {"name": "scratch", "emptyDir": {"sizeLimit": canonical(installation.servers.scratch)}},
+        {"name": "token", "secret": {"secretName": names.TOKEN_SECRET}},
+    ]
+    if installation.store.claim:
+        volumes.append({"name": STORE_VOLUME, "persistentVolumeClaim": {"claimName": installation.store.claim}})
+    return volumes

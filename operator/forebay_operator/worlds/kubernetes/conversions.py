@@ -1,0 +1,228 @@
+"""Conversions as Jobs: one for each attempt, its result in the termination message of its container."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from forebay_operator.domain.actions import StartConversion
+from forebay_operator.domain.snapshot import Conversion, ConversionFailure, ConversionId, ConversionPhase
+from forebay_operator.domain.status import Artifact
+from forebay_operator.manifests import names
+from forebay_operator.manifests.conversion import CONTAINER, job
+from forebay_operator.manifests.installation import Installation
+from forebay_operator.manifests.kinds import JOB_EVENTS, JOBS, PODS, Ref
+from forebay_operator.manifests.owners import Owner
+from forebay_operator.worlds.kubernetes import pods
+from forebay_operator.worlds.kubernetes.store import Seen, Store
+from forebay_operator.worlds.kubernetes.writer import Wanted, Writer, wanted
+from forebay_operator.worlds.local.conversion_documents import order_of, outcome_of
+from forebay_schema.conversion import ConversionResult
+from forebay_schema.documents import DocumentError
+
+_RESERVE_S: Final = 60
+"""Before the Job's deadline the conversion ends by itself, and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A conversion that was ordered, whose Job may not be there yet."""
+
+    attempt: int
+    at: float
+    job: Wanted
+
+
+class Conversions:
+    """Starts Jobs and reads what became of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        installation: Installation,
+        owners_of: Callable[[ConversionId], Iterable[Owner]],
+        now: Callable[[], float],
+    ) -> None:
+        """`owners_of`: the ModelDeployments that wait for a conversion."""
+        self._store = store
+        self._writer = writer
+        self._installation = installation
+        self._owners_of = owners_of
+        self._now = now
+        self._asked: dict[ConversionId, _Asked] = {}
+        self._known: tuple[object, dict[ConversionId, Conversion]] = (None, {})
+
+    def namespaces(self) -> set[str]:
+        return {key.namespace for key in self._asked}
+
+    def seen(self) -> tuple[Conversion, ...]:
+        """Every conversion that was started and not forgotten."""
+        known = self._conversions()
+        for key, asked in self._asked.items():
+            if key not in known or known[key].attempt < asked.attempt:
+                known = {**known, key: self._ordered(key, asked)}
+        return tuple(known[key] for key in sorted(known))
+
+    def start(self, action: StartConversion) -> None:
+        """Convert, unless this attempt was made already."""
+        known = self._conversions().get(action.id)
+        asked = self._asked.get(action.id)
+        if (known and known.attempt >= action.attempt) or (asked and asked.attempt >= action.attempt):
+            return
+        store = self._installation.store
+        order = order_of(action, store.uri, trust_source=self._installation.conversions.trust_source)
+        seconds = float(max(self._installation.conversions.seconds - _RESERVE_S, _RESERVE_S))
+        order = order.model_copy(update={"limits": order.limits.model_copy(update={"seconds": seconds})})
+        manifest = job(action, order.to_json(), self._owners_of(action.id), self._installation)
+        self._asked[action.id] = _Asked(action.attempt, self._now(), wanted(JOBS, manifest))
+
+    def forget(self, key: ConversionId) -> None:
+        """End a conversion if it runs, and drop what is known of it."""
+        if asked := self._asked.pop(key, None):
+            self._writer.forget(asked.job.ref)
+        for seen in self._jobs_of(key):
+            self._writer.delete(JOBS, seen)
+
+    def keep(self) -> None:
+        """Make the Jobs that were ordered and are not there, and take away those of earlier attempts."""
+        known = self._conversions()
+        for key, asked in list(self._asked.items()):
+            made = known.get(key)
+            if made is not None and made.attempt >= asked.attempt:
+                del self._asked[key]
+                self._drop_earlier(key, made.attempt)
+            elif (asked.job.ref, "") not in self._writer.refusals:
+                self._writer.create(asked.job)
+
+    def _drop_earlier(self, key: ConversionId, attempt: int) -> None:
+        for seen in self._jobs_of(key):
+            if _attempt_of(seen) < attempt:
+                self._writer.delete(JOBS, seen)
+
+    def _ordered(self, key: ConversionId, asked: _Asked) -> Conversion:
+        refused = self._writer.refusals.get((asked.job.ref, ""))
+        base = Conversion(id=key, phase=ConversionPhase.RUNNING, attempt=asked.attempt, started_at=asked.at)
+        if refused is None:
+            return dataclasses.replace(base, progress="its Job is being made")
+        cause, _, remedy = refused.sentence.partition("; ")
+        failure = ConversionFailure(stage="start", cause=cause, remedy=remedy, retryable=True)
+        return dataclasses.replace(base, phase=ConversionPhase.FAILED, finished_at=asked.at, failure=failure)
+
+    def _conversions(self) -> dict[ConversionId, Conversion]:
+        """What the Jobs say; read again only when one of them, a pod or an Event has changed."""
+        revision = tuple(self._store.revision(kind) for kind in (JOBS, PODS, JOB_EVENTS))
+        if self._known[0] != revision:
+            self._known = (revision, self._read())
+        return self._known[1]
+
+    def _read(self) -> dict[ConversionId, Conversion]:
+        jobs = [seen for seen in self._store.all(JOBS) if names.CONVERSION_ID in seen.annotations and not seen.is_going]
+        by_job = self._pods_by_job() if jobs else {}
+        found: dict[ConversionId, Conversion] = {}
+        for seen in jobs:
+            conversion = self._conversion(seen, by_job.get(seen.uid))
+            before = found.get(conversion.id)
+            if before is None or before.attempt < conversion.attempt:
+                found[conversion.id] = conversion
+        return found
+
+    def _pods_by_job(self) -> Mapping[str, Seen]:
+        """The newest pod of each Job, by the Job's uid."""
+        found: dict[str, Seen] = {}
+        for pod in self._store.all(PODS):
+            for owner in pod.metadata.get("ownerReferences") or ():
+                if owner.get("kind") == JOBS.name:
+                    known = found.get(owner["uid"])
+                    if known is None or pods.created_at(known) <= pods.created_at(pod):
+                        found[owner["uid"]] = pod
+        return found
+
+    def _conversion(self, seen: Seen, pod: Seen | None) -> Conversion:
+        key = ConversionId(seen.namespace, seen.annotations[names.CONVERSION_ID])
+        base = Conversion(id=key, phase=ConversionPhase.RUNNING, attempt=_attempt_of(seen), started_at=pods.created_at(seen))
+        status: Mapping[str, Any] = seen.object.get("status") or {}
+        ended = next(
+            (
+                each
+                for kind in ("Complete", "Failed")
+                if (each := pods.condition(status, kind)) and each.get("status") == "True"
+            ),
+            None,
+        )
+        if ended is None:
+            return dataclasses.replace(base, progress=self._progress(seen, pod))
+        outcome = _outcome(ended, pod)
+        return dataclasses.replace(
+            base,
+            phase=ConversionPhase.FAILED if isinstance(outcome, ConversionFailure) else ConversionPhase.SUCCEEDED,
+            finished_at=pods.moment(str(ended["lastTransitionTime"])),
+            artifact=outcome if isinstance(outcome, Artifact) else None,
+            failure=outcome if isinstance(outcome, ConversionFailure) else None,
+        )
+
+    def _progress(self, seen: Seen, pod: Seen | None) -> str:
+        if pod is None:
+            return self._refused_pods(seen) or "its pod is being made"
+        if hindrance := pods.hindrance(pod):
+            return f"pod {pod.name} does not start. {hindrance}"
+        return f"pod {pod.name} runs" if pods.is_running(pod) else f"pod {pod.name} starts"
+
+    def _refused_pods(self, seen: Seen) -> str:
+        """Why the Job has no pod: of quotas, policies and webhooks nothing but Events tells."""
+        said = [
+            each.object
+            for each in self._store.all(JOB_EVENTS)
+            if (each.object.get("involvedObject") or {}).get("uid") == seen.uid and each.object.get("reason") == "FailedCreate"
+        ]
+        return pods.refused_pod(str(said[-1].get("message", ""))) if said else ""
+
+    def _jobs_of(self, key: ConversionId) -> list[Seen]:
+        return [
+            seen
+            for seen in self._store.all(JOBS)
+            if seen.namespace == key.namespace and seen.annotations.get(names.CONVERSION_ID) == key.digest
+        ]
+
+
+def job_ref(key: ConversionId, attempt: int) -> Ref:
+    return Ref(JOBS.name, key.namespace, names.conversion_job(key, attempt))
+
+
+def _attempt_of(seen: Seen) -> int:
+    text = seen.annotations.get(names.ATTEMPT, "")
+    return int(text) if text.isdecimal() else 1
+
+
+def _outcome(ended: Mapping[str, Any], pod: Seen | None) -> Artifact | ConversionFailure | None:
+    """What the container said; where it said nothing, how it and the Job ended. None: it succeeded, nobody knows with what."""
+    termination = pods.termination_of(pod, CONTAINER) if pod is not None else None
+    if termination is not None and termination.message:
+        try:
+            return outcome_of(ConversionResult.from_json(termination.message))
+        except DocumentError:
+            pass
+    if ended.get("type") == "Complete":
+        return None
+    if ended.get("reason") == "DeadlineExceeded":
+        return _failure("It did not end in time.", "Use a smaller source, or raise the deadline of conversions.")
+    if pod is not None and (why := pods.evicted(pod)):
+        return _failure(
+            f"Its pod was ended by the node ({why}).", "It is tried again by itself; free the node.", retryable=True
+        )
+    return _how_it_ended(termination)
+
+
+def _how_it_ended(termination: pods.Termination | None) -> ConversionFailure:
+    if termination is None:
+        return _failure("Its pod is gone and left no result.", "It is tried again by itself.", retryable=True)
+    if termination.reason == "OOMKilled":
+        return _failure(
+            "It needed more memory than its limit.", "Raise the memory limit of conversions, or use a smaller model."
+        )
+    cause = f"Its container ended with exit status {termination.exit_code} and left no result."
+    return _failure(cause, "Look into its log: `kubectl logs job/…`.", retryable=True)
+
+
+def _failure(cause: str, remedy: str, *, retryable: bool = False) -> ConversionFailure:
+    return ConversionFailure(stage="convert", cause=cause, remedy=remedy, retryable=retryable)

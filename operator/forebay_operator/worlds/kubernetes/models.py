@@ -1,0 +1,150 @@
+"""ModelDeployments as the step sees them: each read once for each version, and the statuses that this operator wrote."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from forebay_operator import translate
+from forebay_operator.api.refusals import refusals
+from forebay_operator.api.status import ModelDeploymentStatus
+from forebay_operator.api.v1alpha1 import ModelDeployment
+from forebay_operator.domain.deployment import Deployment, DeploymentSpec
+from forebay_operator.domain.revisions import identify
+from forebay_operator.domain.snapshot import ConversionId
+from forebay_operator.domain.status import ConditionType, DeploymentStatus
+from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, Json
+from forebay_operator.manifests.owners import Owner
+from forebay_operator.worlds.kubernetes.store import Key, Seen, Store
+from forebay_schema.addresses import ModelAddress
+
+_METADATA: Final = frozenset({"name", "namespace", "uid", "generation", "deletionTimestamp"})
+_OURS: Final = frozenset(kind.value for kind in ConditionType)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A ModelDeployment that was read. `deployment` None: it breaks rules, `problem` says which."""
+
+    seen: Seen
+    deployment: Deployment | None
+    problem: str = ""
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(self.seen.name, self.seen.uid)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A status of the step's, and the content that it became."""
+
+    uid: str
+    status: DeploymentStatus
+    content: Json
+
+
+class Models:
+    """Reads what changed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._models: dict[Key, Model] = {}
+        self._revision = -1
+        self._said: dict[Key, _Said] = {}
+        self._deployments: tuple[Deployment, ...] = ()
+        self._conversions: dict[str, tuple[DeploymentSpec, ConversionId]] = {}
+
+    def deployments(self) -> tuple[Deployment, ...]:
+        """Those that can be read, sorted by address: the same values as long as nothing changes."""
+        self._follow()
+        return self._deployments
+
+    def all(self) -> Iterator[Model]:
+        self._follow()
+        return iter(self._models.values())
+
+    def find(self, address: ModelAddress) -> Model | None:
+        self._follow()
+        return self._models.get((address.namespace, address.name))
+
+    def owner_of(self, namespace: str, name: str) -> Owner | None:
+        model = self.find(ModelAddress(namespace, name))
+        return model.owner if model else None
+
+    def waiting_for(self, key: ConversionId) -> list[Owner]:
+        """The ModelDeployments whose spec asks for a conversion."""
+        return [
+            model.owner
+            for model in self.all()
+            if model.deployment is not None
+            and model.seen.namespace == key.namespace
+            and self._conversion_of(model.deployment) == key
+        ]
+
+    def said(self, address: ModelAddress, uid: str, status: DeploymentStatus, content: Json) -> None:
+        """A status is being written as this content: read back, it is this status and no other."""
+        self._said[address.namespace, address.name] = _Said(uid, status, content)
+
+    def _conversion_of(self, deployment: Deployment) -> ConversionId:
+        known = self._conversions.get(deployment.uid)
+        if known is None or known[0] is not deployment.spec:
+            known = (deployment.spec, identify(deployment.address.namespace, deployment.spec).conversion)
+            self._conversions[deployment.uid] = known
+        return known[1]
+
+    def _follow(self) -> None:
+        revision = self._store.revision(MODEL_DEPLOYMENTS)
+        if revision == self._revision:
+            return
+        self._revision = revision
+        before, self._models = self._models, {}
+        for seen in self._store.all(MODEL_DEPLOYMENTS):
+            known = before.get(seen.key)
+            self._models[seen.key] = known if known is not None and known.seen is seen else self._read(seen, known)
+        self._said = {key: said for key, said in self._said.items() if key in self._models}
+        uids = {model.seen.uid for model in self._models.values()}
+        self._conversions = {uid: known for uid, known in self._conversions.items() if uid in uids}
+        found = [self._models[key].deployment for key in sorted(self._models)]
+        self._deployments = tuple(deployment for deployment in found if deployment is not None)
+
+    def _read(self, seen: Seen, before: Model | None) -> Model:
+        content = {key: value for key, value in seen.object.items() if key != "status"}
+        content["metadata"] = {key: value for key, value in seen.metadata.items() if key in _METADATA}
+        try:
+            deployment = translate.deployment_of(ModelDeployment.from_object(content))
+        except ValidationError as error:
+            return Model(seen, None, _problem(error))
+        if before is not None and before.deployment is not None and before.deployment.spec == deployment.spec:
+            # The step takes digests once for each spec, which it knows by its identity.
+            deployment = replace(deployment, spec=before.deployment.spec)
+        return Model(seen, replace(deployment, status=self._status(seen)))
+
+    def _status(self, seen: Seen) -> DeploymentStatus | None:
+        content = own_status(seen)
+        if not content:
+            return None
+        said = self._said.get(seen.key)
+        if said is not None and said.uid == seen.uid and said.content == content:
+            return said.status
+        try:
+            return translate.status_of(ModelDeploymentStatus.from_object(content))
+        except (ValidationError, ValueError):
+            # Somebody wrote into it by hand: as if it had never been written.
+            return None
+
+
+def own_status(seen: Seen) -> Mapping[str, Any]:
+    """The status of an object, without the conditions of others."""
+    status: dict[str, Any] = dict(seen.object.get("status") or {})
+    if "conditions" in status:
+        ours = [each for each in status["conditions"] if each.get("type") in _OURS]
+        status["conditions"] = ours
+        if not ours:
+            del status["conditions"]
+    return status
+
+
+def _problem(error: ValidationError) -> str:
+    return "; ".join(f"{each.field}: {each.message}" if each.field else each.message for each in refusals(error))

@@ -1,0 +1,139 @@
+"""What one operator does while it leads: the world's parts made anew, the step run over them, everything ended together."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from forebay_operator.domain.actions import Action
+from forebay_operator.domain.snapshot import Settings, Snapshot
+from forebay_operator.manifests.installation import Installation
+from forebay_operator.worlds import World
+from forebay_operator.worlds.kubernetes.addresses import Addresses
+from forebay_operator.worlds.kubernetes.api_server import ApiServer
+from forebay_operator.worlds.kubernetes.artifacts import Artifacts
+from forebay_operator.worlds.kubernetes.audit import Audit
+from forebay_operator.worlds.kubernetes.capacity import CapacityView, DeclaredDevices
+from forebay_operator.worlds.kubernetes.conversions import Conversions
+from forebay_operator.worlds.kubernetes.gateways import Gateways
+from forebay_operator.worlds.kubernetes.metrics import OperatorMetrics
+from forebay_operator.worlds.kubernetes.models import Models
+from forebay_operator.worlds.kubernetes.news import Newsroom
+from forebay_operator.worlds.kubernetes.pools import Pools
+from forebay_operator.worlds.kubernetes.routes import RouteHistory
+from forebay_operator.worlds.kubernetes.secrets import Secrets
+from forebay_operator.worlds.kubernetes.servers import Servers, Tokens
+from forebay_operator.worlds.kubernetes.statuses import Statuses
+from forebay_operator.worlds.kubernetes.store import Store
+from forebay_operator.worlds.kubernetes.world import KubernetesWorld, Parts
+from forebay_operator.worlds.kubernetes.writer import Writer
+from forebay_operator.worlds.local.clock import Clock
+from forebay_operator.worlds.local.control_loop import ControlLoop
+from forebay_schema.logs import Logger
+
+_LOOK_S: Final = 0.05
+_SETTLE_S: Final = 6.0
+"""How long servers that do not answer may keep the first step waiting."""
+_log: Final = Logger("forebay.operator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What outlives a reign."""
+
+    api: ApiServer
+    store: Store
+    audit: Audit
+    changed: asyncio.Event
+    clock: Clock
+    metrics: OperatorMetrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mandate:
+    """What the operator was told."""
+
+    installation: Installation
+    settings: Settings
+    devices: DeclaredDevices
+    token_key: bytes
+    store_environment: Mapping[str, str]
+    reporter: str
+
+
+class Reign:
+    """From the lease won to the lease lost."""
+
+    def __init__(self, means: Means, mandate: Mandate) -> None:
+        self._means = means
+        now, store, changed = means.clock.now, means.store, means.changed.set
+        self._newsroom = Newsroom(means.api, mandate.reporter, now)
+        self._writer = Writer(means.api, store, self._newsroom.tell, changed)
+        tokens = Tokens(mandate.token_key)
+        models = Models(store)
+        self._parts = Parts(
+            models=models,
+            servers=Servers(store, tokens, now, changed),
+            pools=Pools(store, self._writer, mandate.installation, models.owner_of, now),
+            conversions=Conversions(store, self._writer, mandate.installation, models.waiting_for, now),
+            gateways=Gateways(store, now, changed),
+            capacity=CapacityView(store, mandate.devices),
+            routes=RouteHistory(),
+            statuses=Statuses(models, self._writer, self._newsroom.tell),
+            addresses=Addresses(store, self._writer, models, mandate.installation.gateway_host),
+            secrets=Secrets(self._writer, tokens, mandate.store_environment),
+            artifacts=Artifacts(mandate.installation.store.uri, changed),
+        )
+        world = KubernetesWorld(self._parts, means.clock, mandate.settings)
+        self._loop = ControlLoop(_Metered(world, means.metrics), means.changed, _log_trouble)
+
+    async def run(self) -> None:
+        """Act until cancelled."""
+        parts = self._parts
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for work in (parts.servers.run(), parts.gateways.run(), parts.artifacts.run(), self._newsroom.run()):
+                    tasks.create_task(work)
+                await self._settle()
+                tasks.create_task(self._loop.run())
+        finally:
+            self._means.metrics.leads_no_more()
+            await self._writer.close()
+
+    async def _settle(self) -> None:
+        """Wait until the store has everything, and every server that answers has been heard: a replica that is only not seen
+        yet must not seem to be gone."""
+        self._means.audit.soon()
+        await self._means.audit.synced.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                while not self._parts.servers.are_settled:  # noqa: ASYNC110 - pods, connections and clocks all bear on it
+                    await asyncio.sleep(_LOOK_S)
+        _log.info("the first step is taken")
+
+
+class _Metered:
+    """A world whose steps are measured: between a look and the orders that follow it lies the step."""
+
+    def __init__(self, world: World, metrics: OperatorMetrics) -> None:
+        self._world = world
+        self._metrics = metrics
+        self._snapshot: Snapshot | None = None
+        self._began = 0.0
+
+    def observe(self) -> Snapshot:
+        self._snapshot = self._world.observe()
+        self._began = time.monotonic()
+        return self._snapshot
+
+    def act(self, actions: Sequence[Action]) -> None:
+        took = time.monotonic() - self._began
+        self._world.act(actions)
+        if self._snapshot is not None:
+            self._metrics.stepped(self._snapshot, actions, took)
+
+
+def _log_trouble(subject: str, sentence: str) -> None:
+    _log.warning("trouble", subject=subject, detail=sentence)

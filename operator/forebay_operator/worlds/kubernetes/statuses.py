@@ -1,0 +1,107 @@
+"""What is said of each ModelDeployment: the step's status, and what it cannot know: refusals of the API server."""
+
+from forebay_operator import translate
+from forebay_operator.api.status import MAX_SENTENCE
+from forebay_operator.domain.actions import WriteStatus
+from forebay_operator.domain.status import ConditionType, DeploymentStatus, ScalingDecision
+from forebay_operator.manifests.event import News, Subject
+from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, SERVICES, Json, Ref
+from forebay_operator.manifests.status import status as status_manifest
+from forebay_operator.worlds.kubernetes.models import Model, Models, own_status
+from forebay_operator.worlds.kubernetes.writer import Tell, Writer
+from forebay_operator.worlds.local.announcements import condition_of
+from forebay_schema.addresses import ModelAddress
+
+
+class Statuses:
+    """Writes statuses that differ from what is there."""
+
+    def __init__(self, models: Models, writer: Writer, tell: Tell) -> None:
+        self._models = models
+        self._writer = writer
+        self._tell = tell
+        self._latest: dict[ModelAddress, WriteStatus] = {}
+        """The newest status of the step for each model, without what is added here."""
+
+    def write(self, action: WriteStatus) -> None:
+        model = self._models.find(action.address)
+        if model is None or model.seen.uid != action.uid:
+            return
+        if model.deployment is not None:
+            self._announce(model, action)
+        self._latest[action.address] = action
+
+    def keep(self) -> None:
+        """Write what is not said yet."""
+        present: set[ModelAddress] = set()
+        for model in self._models.all():
+            address = ModelAddress(model.seen.namespace, model.seen.name)
+            present.add(address)
+            if model.deployment is None:
+                self._apply(model, _refused(model))
+            else:
+                self._keep(model, address)
+        self._latest = {address: action for address, action in self._latest.items() if address in present}
+
+    def _keep(self, model: Model, address: ModelAddress) -> None:
+        action = self._latest.get(address)
+        if action is None or action.uid != model.seen.uid:
+            if self._trouble(address) is None or model.deployment is None or model.deployment.status is None:
+                return
+            # Nothing new from the step: what it said last is said with the trouble.
+            action = WriteStatus(address=address, uid=model.seen.uid, status=model.deployment.status)
+        content = self._content(action, address)
+        self._models.said(address, action.uid, action.status, content)
+        self._apply(model, content)
+
+    def _content(self, action: WriteStatus, address: ModelAddress) -> Json:
+        content = translate.status_to_api(action.status).to_object()
+        if trouble := self._trouble(address):
+            content["summary"] = _both(str(content.get("summary", "")), trouble)
+        return content
+
+    def _trouble(self, address: ModelAddress) -> str | None:
+        """What the API server refused of what this model needs for itself."""
+        refused = self._writer.refusals.get((Ref(SERVICES.name, address.namespace, address.name), ""))
+        return refused.sentence if refused else None
+
+    def _apply(self, model: Model, content: Json) -> None:
+        if own_status(model.seen) != content:
+            self._writer.set_status(MODEL_DEPLOYMENTS, status_manifest(model.seen.namespace, model.seen.name, content))
+
+    def _announce(self, model: Model, action: WriteStatus) -> None:
+        """Tell what a person wants to know afterwards: decisions, and that it became ready or ceased to be, and why."""
+        before = self._latest.get(action.address)
+        known = before.status if before else (model.deployment.status if model.deployment else None)
+        subject = Subject(MODEL_DEPLOYMENTS, model.seen.namespace, model.seen.name, model.seen.uid)
+        for news in changes(known, action.status):
+            self._tell(subject, news)
+
+
+def changes(before: DeploymentStatus | None, after: DeploymentStatus) -> list[News]:
+    """What is news in a status."""
+    told = [
+        News("Normal", "Scaled", "Scale", f"{each.from_replicas} to {each.to_replicas} replicas: {each.reason}")
+        for each in _decisions(after)
+        if each not in _decisions(before)
+    ]
+    was, now = condition_of(before, ConditionType.READY) if before else None, condition_of(after, ConditionType.READY)
+    if now is not None and (was is None or (was.status, was.reason) != (now.status, now.reason)):
+        told.append(News("Normal", now.reason, "Serve", after.summary))
+    return told
+
+
+def _decisions(status: DeploymentStatus | None) -> tuple[ScalingDecision, ...]:
+    return status.scaling.decisions if status and status.scaling else ()
+
+
+def _both(summary: str, trouble: str) -> str:
+    text = f"{summary} But {trouble}.".strip()
+    return text if len(text) <= MAX_SENTENCE else f"{text[: MAX_SENTENCE - 1]}…"
+
+
+def _refused(model: Model) -> Json:
+    """The status of an object that breaks rules which its API server did not check: as it was, but for the summary."""
+    status = dict(own_status(model.seen))
+    text = f"Not ready: it cannot be understood: {model.problem}; correct the spec, or upgrade the CustomResourceDefinition."
+    return {**status, "summary": text[:MAX_SENTENCE]}
