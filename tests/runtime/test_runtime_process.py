@@ -155,6 +155,8 @@ def test_a_wrong_command_line_is_refused_with_a_sentence(arguments: list[str], s
 
 
 def test_the_log_is_one_json_object_a_line(server: Server) -> None:
+    failing = {"inputs": [{"name": "index", "datatype": "INT64", "shape": [1, 1], "data": [99]}]}
+    assert server.infer_json("gather", failing).status == 500
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     assert {"time", "level", "logger", "message"} <= set(lines[0])
     assert "model loaded" in {line["message"] for line in lines}

@@ -39,7 +39,7 @@ def array_of(data: Any, datatype: Datatype, shape: tuple[int, ...], name: str) -
 
 def _numbers(data: list[Any], datatype: Datatype, name: str) -> Array:
     try:
-        values = np.array(data) if data else np.empty(0, datatype.dtype)
+        values = _array(data, datatype)
     except (ValueError, OverflowError):
         raise InternalError("Unable to parse 'data': Shape does not match true shape of 'data' field") from None
     if values.dtype.kind not in _KINDS[datatype.dtype.kind]:
@@ -50,6 +50,18 @@ def _numbers(data: list[Any], datatype: Datatype, name: str) -> Array:
             raise InvalidArgumentError(f"input '{name}' holds values outside of {datatype.name}: {limits.min} to {limits.max}")
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(values.astype(datatype.dtype, copy=False))
+
+
+def _array(data: list[Any], datatype: Datatype) -> Array:
+    if not data:
+        return np.empty(0, datatype.dtype)
+    values = np.array(data)
+    if datatype.name == "UINT64" and values.dtype.kind == "f":
+        # numpy takes integers on both sides of 2**63 for floats; as objects they stay what they are.
+        exact = np.array(data, dtype=object)
+        if all(isinstance(value, int) for value in exact.flat) and 0 <= exact.min() <= exact.max() < 1 << 64:
+            return exact.astype(np.uint64)
+    return values
 
 
 def _strings(data: list[Any]) -> Array:

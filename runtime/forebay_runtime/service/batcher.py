@@ -121,7 +121,11 @@ class Batcher:
         self.executing += len(calls)
         self._idle_instances -= 1
         batch = Batch([call.inputs for call in calls], [call.rows for call in calls], _output_names(calls))
-        self._instances.start(batch, lambda result: self._hand_back(calls, result))
+        finished = self._finish_soon if self._instances.inline else self._hand_back
+        self._instances.start(batch, lambda result: finished(calls, result))
+
+    def _finish_soon(self, calls: Sequence[Call], result: BatchResult) -> None:
+        self._loop.call_soon(self._finished, calls, result)
 
     def _hand_back(self, calls: Sequence[Call], result: BatchResult) -> None:
         try:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from forebay_runtime.domain.pace import Pace
+from forebay_runtime.domain.pace import UNPACED, Pace
 from forebay_runtime.protocol.errors import InternalError, RequestError
 from forebay_runtime.protocol.inference import Array
 from forebay_runtime.service.statistics import BatchTimes
@@ -98,8 +98,40 @@ def _split(batch: Batch, results: Sequence[Array]) -> Sequence[Mapping[str, Arra
 Finished = Callable[[BatchResult], None]
 
 
-class Instances:
-    """Threads that share one model. `start` hands a batch to a free one; `finished` is called in that thread."""
+class Instances(Protocol):
+    """What runs batches, `count` of them at once; `finished` is called for each, in whatever thread."""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def inline(self) -> bool:
+        """Whether `start` returns only when the batch is finished."""
+        ...
+
+    def start(self, batch: Batch, finished: Finished) -> None: ...
+    def stop(self) -> None: ...
+
+
+class InlineInstance:
+    """Runs batches at once in the caller's thread: for models that take less time than a hop to another thread."""
+
+    count = 1
+    inline = True
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def start(self, batch: Batch, finished: Finished) -> None:
+        finished(execute(self._model, batch, UNPACED))
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+
+class ThreadInstances:
+    """Threads that share one model."""
+
+    inline = False
 
     def __init__(self, model: Model, count: int, pace: Pace, name: str) -> None:
         self._work: queue.SimpleQueue[tuple[Batch, Finished] | None] = queue.SimpleQueue()
@@ -110,6 +142,7 @@ class Instances:
             threading.Thread(target=self._serve, name=f"{name}-{index}", daemon=True).start()
 
     def start(self, batch: Batch, finished: Finished) -> None:
+        """Hand a batch to a free thread; `finished` is called there."""
         self._work.put((batch, finished))
 
     def stop(self) -> None:

@@ -12,15 +12,17 @@ from typing import Final
 from forebay_runtime.domain.batching import BatchPolicy
 from forebay_runtime.domain.memory_ledger import DoesNotFit, MemoryLedger
 from forebay_runtime.domain.orders import VersionKey
+from forebay_runtime.domain.pace import UNPACED
 from forebay_runtime.domain.queue_policy import QueuePolicy, TimeoutAction
 from forebay_runtime.engine.devices import Device
 from forebay_runtime.engine.model_files import size_of
 from forebay_runtime.engine.onnx_session import OnnxSession, SessionError
 from forebay_runtime.protocol import model_config
+from forebay_runtime.protocol.datatypes import BYTES
 from forebay_runtime.protocol.model_config import ConfigError, ModelConfig, ServedAs
 from forebay_runtime.service.batcher import Batcher
 from forebay_runtime.service.call_queue import CallQueue
-from forebay_runtime.service.instances import Instances
+from forebay_runtime.service.instances import InlineInstance, Instances, ThreadInstances
 from forebay_runtime.service.loaded_version import LoadedVersion, Origin
 from forebay_runtime.service.statistics import Statistics
 from forebay_schema.logs import Logger
@@ -28,6 +30,8 @@ from forebay_schema.logs import Logger
 _log = Logger(__name__)
 _RUNTIME_BYTES: Final = 64 << 20
 """What a session takes beside weights and activations, where nothing better is known."""
+_INLINE_SECONDS: Final = 60e-6
+"""A model whose largest batch is faster than this costs less than the way to another thread and back."""
 _GPU_KIND: Final = "KIND_GPU"
 _CPU_KIND: Final = "KIND_CPU"
 
@@ -58,6 +62,7 @@ class _Loaded:
     served: ServedAs
     footprint_bytes: int
     seconds: float
+    inline: bool
 
 
 def plain_estimate(model_file: Path) -> Callable[[int], int]:
@@ -112,7 +117,7 @@ class Loader:
         estimate = footing.estimate(max(1, served.signature.max_batch_size))
         if self.device.kind == "simulated":
             self._check(footing, estimate)
-        _warm_up(session, served, served.instances)
+        inline = _warm_up(session, served, self.device)
         grown = max(0, self.device.used_bytes() - used_before)
         footprint = self.device.footprint(grown, size_of(footing.model_file), estimate)
         try:
@@ -121,7 +126,7 @@ class Loader:
             del session
             gc.collect()
             raise
-        return _Loaded(session, served, footprint, time.monotonic() - start)
+        return _Loaded(session, served, footprint, time.monotonic() - start, inline)
 
     def _check(self, footing: Footing, footprint: int) -> None:
         refusal = self._ledger.check(footprint, footing.memory_limit)
@@ -130,9 +135,7 @@ class Loader:
 
     def _version(self, footing: Footing, loaded: _Loaded) -> LoadedVersion:
         served, statistics = loaded.served, Statistics()
-        count = served.instances
-        name = f"{footing.key.model}:{footing.key.version}"
-        instances = Instances(loaded.session, count, self.device.pace, name)
+        instances = self._instances(loaded, f"{footing.key.model}:{footing.key.version}")
         batcher = Batcher(_batch_policy(served), CallQueue(_queue_policy(served)), instances, statistics)
         return LoadedVersion(
             key=footing.key,
@@ -144,6 +147,11 @@ class Loader:
             provider=loaded.session.provider,
             load_seconds=loaded.seconds,
         )
+
+    def _instances(self, loaded: _Loaded, name: str) -> Instances:
+        if loaded.inline:
+            return InlineInstance(loaded.session)
+        return ThreadInstances(loaded.session, loaded.served.instances, self.device.pace, name)
 
 
 def _served(footing: Footing, session: OnnxSession, device: Device) -> ServedAs:
@@ -166,19 +174,26 @@ def _check_placement(config: ModelConfig, device: Device) -> None:
             raise ConfigError(f"its instance_group asks for {kind}, but this server's device is {device.kind}")
 
 
-def _warm_up(session: OnnxSession, served: ServedAs, instances: int) -> None:
-    """Run as many largest batches at once as there are instances, so that memory is what it will be at most."""
+def _warm_up(session: OnnxSession, served: ServedAs, device: Device) -> bool:
+    """Run as many largest batches at once as there are instances, so that memory is what it will be at most.
+
+    Returns whether the model is so fast that it need not leave the event loop's thread.
+    """
     rows = served.signature.max_batch_size
-    with ThreadPoolExecutor(max_workers=instances, thread_name_prefix="warm-up") as threads:
-        runs = [threads.submit(session.warm_up, rows) for _ in range(instances)]
-        failures = [run.exception() for run in runs]
-    for failure in failures:
-        if isinstance(failure, SessionError):
-            # Zeros are no valid input of every model; it is loaded all the same.
-            _log.warning("warm-up failed", model=served.signature.name, reason=str(failure))
-            return
-        if failure is not None:
-            raise failure
+    try:
+        with ThreadPoolExecutor(max_workers=served.instances, thread_name_prefix="warm-up") as threads:
+            list(threads.map(session.warm_up, [rows] * served.instances))
+        return _may_run_inline(served, device) and session.seconds_per_run(rows) < _INLINE_SECONDS
+    except SessionError as error:
+        # Zeros are no valid input of every model; it is loaded all the same.
+        _log.warning("warm-up failed", model=served.signature.name, reason=str(error))
+        return False
+
+
+def _may_run_inline(served: ServedAs, device: Device) -> bool:
+    """Whether the time of a run on zeros says how long every run takes: on the CPU, at its own pace, with fixed shapes."""
+    fixed = all(dim != -1 and tensor.datatype is not BYTES for tensor in served.signature.inputs for dim in tensor.dims)
+    return device.provider == "cpu" and device.pace == UNPACED and fixed
 
 
 def _batch_policy(served: ServedAs) -> BatchPolicy:

@@ -68,6 +68,11 @@ def test_numbers_that_are_none_are_written_as_triton_writes_them() -> None:
     assert text == b"[1.0, Infinity, NaN]"
 
 
+def test_integers_on_both_sides_of_the_sign_bit_are_exact() -> None:
+    values = json_data.array_of([(1 << 64) - 1, 0], DATATYPES["UINT64"], (2,), "x")
+    assert values.tolist() == [(1 << 64) - 1, 0]
+
+
 def test_nested_lists_are_taken_like_flat_ones() -> None:
     nested = json_data.array_of([[1, 2], [3, 4]], DATATYPES["INT32"], (2, 2), "x")
     flat = json_data.array_of([1, 2, 3, 4], DATATYPES["INT32"], (2, 2), "x")
