@@ -59,8 +59,8 @@ class LogReader:
     def _new(self, path: Path, *, all_lines: bool) -> Iterator[_Line]:
         last = ""
         for text in self._appended(path):
-            if all_lines or self._mentions.search(text):
-                line = _readable(text, path.stem, last)
+            if not _is_result(text) and (all_lines or self._mentions.search(text)):
+                line = _readable(text, "conversion" if all_lines else path.stem.removeprefix("server-"), last)
                 last = line.time
                 yield line
 
@@ -78,14 +78,19 @@ class LogReader:
         return whole.decode(errors="replace").splitlines()
 
 
+def _is_result(text: str) -> bool:
+    """The document in which a conversion answers: it is for programs, and its log has said it in words."""
+    return text.startswith('{"schema":')
+
+
 def _readable(text: str, source: str, last: str) -> _Line:
     """One line of a log; what is no line of ours (a library's words) stays where it was written."""
     said = _fields(text)
     if said is None:
-        return _Line(last, f"{'':8} {source:<28} {text}")
+        return _Line(last, f"{'':8} {source:<19} {text}")
     moment = datetime.fromisoformat(str(said["time"])).astimezone()
     fields = " ".join(f"{key}={value}" for key, value in said.items() if key not in _OWN_FIELDS)
-    shown = f"{moment:%H:%M:%S} {source:<28} {said.get('message', '')}  {fields}".rstrip()
+    shown = f"{moment:%H:%M:%S} {source:<19} {said.get('message', '')}  {fields}".rstrip()
     traceback = f"\n{said['traceback']}" if said.get("traceback") else ""
     return _Line(str(said["time"]), shown + traceback)
 

@@ -36,12 +36,10 @@ class Rows:
         )
 
     def show(self, console: Console) -> None:
-        console.print(
-            self.rich() if console.is_terminal else self.plain(),
-            markup=False,
-            highlight=False,
-            soft_wrap=not console.is_terminal,
-        )
+        if console.is_terminal:
+            console.print(self.rich(), highlight=False)
+        else:
+            console.print(self.plain(), markup=False, highlight=False, soft_wrap=True)
 
 
 def objects_table(objects: Sequence[dict[str, Any]], now: datetime) -> Rows:

@@ -80,7 +80,7 @@ class Conversions:
             phase=ConversionPhase.RUNNING,
             attempt=action.attempt,
             started_at=self._around.clock.now(),
-            progress="waits for its turn",
+            progress="waits for its turn" if self._room.locked() else "",
         )
         task = asyncio.ensure_future(self._convert(action))
         self._tasks[action.id] = task

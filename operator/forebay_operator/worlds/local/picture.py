@@ -3,7 +3,7 @@
 from typing import Any
 
 from forebay_operator.domain.deployment import Deployment
-from forebay_operator.domain.snapshot import GatewayDemand, Holding, HoldingPhase, Server, Snapshot
+from forebay_operator.domain.snapshot import GatewayDemand, Holding, HoldingPhase, Server, ServerPhase, Snapshot
 
 
 def picture(snapshot: Snapshot) -> dict[str, Any]:
@@ -27,7 +27,8 @@ def holdings_of(deployment: Deployment, snapshot: Snapshot) -> list[tuple[Server
 
 
 def _model(deployment: Deployment, snapshot: Snapshot) -> dict[str, Any]:
-    status, held = deployment.status, [holding for _, holding in holdings_of(deployment, snapshot)]
+    status, everywhere = deployment.status, holdings_of(deployment, snapshot)
+    held = [holding for server, holding in everywhere if server.phase is ServerPhase.READY]
     demand = (snapshot.demand or {}).get(deployment.address, GatewayDemand())
     decisions = status.scaling.decisions if status and status.scaling else ()
     return {

@@ -172,8 +172,8 @@ class LocalServer:
             self.process.kill()
 
     def _lose(self, why: str) -> None:
-        self.phase, self.message = ServerPhase.LOST, f"server {self.plan.name} is lost: {why}"
-        self._around.tell(self.plan.name, self.message)
+        self.phase, self.message = ServerPhase.LOST, why
+        self._around.tell(self.plan.name, f"is lost: {why}")
         self._around.changed()
 
     async def _pause(self) -> None:

@@ -61,7 +61,7 @@ class Servers:
         surplus = len(current) - action.servers
         victims = [server for server in current if server.plan.name in action.victims]
         for server in victims[: max(0, surplus)]:
-            self._around.tell(server.plan.name, "it is not needed any more and ends")
+            self._around.tell(server.plan.name, "is not needed any more and ends")
             server.drain()
         for device in self._free(action.pool)[: max(0, -surplus)]:
             self._start(action.pool, device)
@@ -121,7 +121,7 @@ class Servers:
         wait = min(MOST_BACKOFF_S, 2.0 ** (count - 2)) if count > 1 else 0.0
         self._crashes[device] = _Crashes(count, now + wait)
         server.phase = ServerPhase.LOST
-        server.message = f"server {server.plan.name} ended: {server.process.how_it_ended()}"
+        server.message = server.process.how_it_ended()
         self._around.tell(server.plan.name, f"{server.message}; another one takes its place")
         if not wait:
             del self._on[device]
