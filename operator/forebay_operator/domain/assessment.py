@@ -9,8 +9,8 @@ from forebay_operator.domain.demand import LoadMemory
 from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.failures import LoadFailure
 from forebay_operator.domain.fleet import Replica, ReplicaKey
-from forebay_operator.domain.memory import ModelMemory
-from forebay_operator.domain.placement import Claim
+from forebay_operator.domain.model_memory import ModelMemory
+from forebay_operator.domain.placement import Claim, ClaimKey
 from forebay_operator.domain.pools import Site
 from forebay_operator.domain.revisions import Revisions, SpecIdentity
 from forebay_operator.domain.rollout import Rollout
@@ -52,6 +52,13 @@ class Assessment:
     """Of the target, by server."""
     load: LoadMemory | None
     claims: tuple[Claim, ...]
+
+    def needs(self) -> dict[ClaimKey, int]:
+        """Device memory that a replica of each revision needs, as far as it is known."""
+        deployment = self.sight.deployment
+        declared = deployment.spec.placement.memory_bytes
+        known = {each.number: revisions.need_of(each, declared) for each in self.revisions.records}
+        return {(deployment.address, number): need.bytes for number, need in known.items() if need is not None}
 
 
 def prepare(sight: Sight, routed_versions: Callable[[], Iterable[int]], now: float) -> tuple[Revisions, Preparation]:

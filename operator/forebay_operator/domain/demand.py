@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from forebay_operator.domain.autoscaling import Observation
 from forebay_operator.domain.fleet import Replica, ReplicaKey
+from forebay_operator.domain.observation import Observation
 from forebay_operator.domain.snapshot import GatewayDemand, Holding, HoldingPhase
 
 _RATES_EVERY_S = 0.9

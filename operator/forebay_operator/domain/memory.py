@@ -7,35 +7,24 @@ delays start anew, orders that do not show yet are given again, and nothing is s
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from forebay_operator.domain.demand import LoadMemory
 from forebay_operator.domain.failures import LoadFailure
-from forebay_operator.domain.fleet import Order, ReplicaKey
-from forebay_operator.domain.pools import PoolMemory, Site
-from forebay_operator.domain.revisions import SpecIdentity
-from forebay_operator.domain.scaling import Scaling
-from forebay_operator.domain.status import DeploymentStatus
+from forebay_operator.domain.fleet import Order, ReplicaKey, ServerReplicas
+from forebay_operator.domain.model_memory import ModelMemory
+from forebay_operator.domain.pools import PoolMemory, Site, SiteKey
+from forebay_operator.domain.rest import Rest
+from forebay_operator.domain.snapshot import DeviceClass, Settings
 from forebay_schema.addresses import ModelAddress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelMemory:
-    """What is remembered of one ModelDeployment."""
+class Cache:
+    """What saves work and changes nothing: not kept anywhere else than in the controller."""
 
-    uid: str
-    said: DeploymentStatus | None = None
-    """The status that this controller wrote last: the world may not show it yet."""
-    figures_at: float | None = None
-    """When live figures were last written into it."""
-    scaling: Scaling | None = None
-    load: LoadMemory | None = None
-    starting: int = 0
-    """Replicas that had a place and were not ready, after the last step."""
-    reserved: str = ""
-    """The server that was cleared for the new revision by a swap."""
-    fading: frozenset[ReplicaKey] = frozenset()
-    """Replicas that are on their way out."""
-    identity: SpecIdentity | None = None
-    site: Site | None = None
+    rests: Mapping[ModelAddress, Rest] = field(default_factory=dict[ModelAddress, Rest])
+    servers: Mapping[str, ServerReplicas] = field(default_factory=dict[str, ServerReplicas])
+    classes: tuple[DeviceClass, ...] = ()
+    sites: Mapping[SiteKey, Site] = field(default_factory=dict[SiteKey, Site])
+    settings: Settings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +38,4 @@ class Memory:
     pools: PoolMemory = field(default_factory=PoolMemory)
     unnamed_since: Mapping[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
     """Artifacts (namespace, digest) that nobody names, and since when."""
+    cache: Cache = field(default_factory=Cache, compare=False, repr=False)

@@ -1,12 +1,15 @@
 """Loads and unloads: given again until the server's page shows them, under one sequence that never falls."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from forebay_operator.domain import routes
 from forebay_operator.domain.actions import LoadReplica, UnloadReplica
-from forebay_operator.domain.fleet import Order, OrderKind, Replica, ReplicaKey, ReplicaStage, takes_orders
+from forebay_operator.domain.fleet import Fleet, Order, OrderKind, Replica, ReplicaKey, ReplicaStage, takes_orders
+from forebay_operator.domain.outcome import Outcome
+from forebay_operator.domain.placement import Placed
 from forebay_operator.domain.revisions import serving_of
-from forebay_operator.domain.routes import Endpoint
+from forebay_operator.domain.routes import Endpoint, Route
 from forebay_operator.domain.snapshot import Holding, HoldingPhase, Server
 from forebay_operator.domain.status import RevisionRecord
 from forebay_schema.addresses import ModelAddress
@@ -66,6 +69,49 @@ class OrderBook:
             order = Order(key=key, address=address, kind=kind, sequence=self.last_sequence, at=self.now, blind=blind)
         self.orders[key] = order
         return order
+
+
+def give(
+    book: OrderBook,
+    outcomes: Iterable[Outcome],
+    fleet: Fleet,
+    known: Collection[ModelAddress],
+    acknowledged: Iterable[Route] | None,
+) -> None:
+    """All loads and unloads of a step. `known`: the models there are; what servers hold of others goes."""
+    named: Mapping[ModelAddress, frozenset[tuple[int, Endpoint]]] | None = None
+
+    def may_be_sent(address: ModelAddress) -> frozenset[tuple[int, Endpoint]] | None:
+        nonlocal named
+        if acknowledged is None:
+            return None
+        named = routes.named(acknowledged) if named is None else named
+        return named.get(address, frozenset())
+
+    for each in outcomes:
+        _give_loads(book, each, fleet)
+        for replica in each.leaving:
+            book.unload(replica, may_be_sent)
+    for address, replicas in fleet.replicas.items():
+        if address not in known:
+            for replica in replicas:
+                book.unload(replica, may_be_sent)
+
+
+def _give_loads(book: OrderBook, each: Outcome, fleet: Fleet) -> None:
+    known = each.assessment.revisions
+    address = each.assessment.sight.deployment.address
+    if known.durable:
+        for server in _to_load(each.target, fleet):
+            book.load(server, address, known.target)
+    if known.older is not None:
+        for server in _to_load(each.older, fleet):
+            book.load(server, address, known.older)
+
+
+def _to_load(placed: Placed, fleet: Fleet) -> list[Server]:
+    again = [replica.server for replica in placed.kept if replica.stage is ReplicaStage.ORDERED]
+    return again + [fleet.servers[name] for name in placed.added]
 
 
 def settle(orders: Mapping[ReplicaKey, Order], servers: Iterable[Server]) -> dict[ReplicaKey, Order]:

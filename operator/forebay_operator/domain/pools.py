@@ -35,6 +35,18 @@ class Sizing:
     memory: PoolMemory
 
 
+SiteKey = tuple[str, str, str, str | None, bool, str]
+"""All that a site depends on, apart from the devices that there are."""
+
+
+def site_key(deployment: Deployment) -> SiteKey:
+    placement = deployment.spec.placement
+    own = deployment.address.name if placement.exclusive else ""
+    template = (placement.pod_template or "") if own else ""
+    is_cuda = deployment.spec.serving.provider == "cuda"
+    return deployment.address.namespace, own, placement.device, placement.gpu_class, is_cuda, template
+
+
 def site_of(deployment: Deployment, classes: tuple[DeviceClass, ...]) -> Site:
     """Where a model may be placed: in its namespace's pools of suitable devices, or in pools of its own."""
     spec = deployment.spec

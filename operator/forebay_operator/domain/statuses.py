@@ -27,7 +27,7 @@ def say(outcome: Outcome, now: float) -> Said:
     """The status to have now. It is the one before, the same value, when nothing but figures changed too little ago."""
     sight = outcome.assessment.sight
     before = sight.said
-    queue = _queue_depth(outcome)
+    queue = queue_depth(outcome.assessment.scaling.waiting, len(outcome.ready))
     obstacle = diagnosis.obstacle(outcome)
     summary = summaries.summarise(outcome, obstacle, queue)
     fresh = _build(outcome, obstacle, before, summary=summary.text + summary.figures, queue=queue, now=now)
@@ -110,6 +110,13 @@ def _scaling(outcome: Outcome, before: ScalingStatus | None, queue: float | None
     return ScalingStatus(wanted=scaling.wanted, queue_depth=kept if queue is None else queue, decisions=decisions)
 
 
-def _queue_depth(outcome: Outcome) -> float | None:
-    waiting = outcome.assessment.scaling.waiting
-    return None if waiting is None else round(waiting / max(len(outcome.ready), 1), 1)
+def queue_depth(waiting: float | None, ready: int) -> float | None:
+    """Waiting requests per ready replica, as a status gives them. None: not known."""
+    return None if waiting is None else round(waiting / max(ready, 1), 1)
+
+
+def are_figures_due(said: DeploymentStatus, figures_at: float | None, queue: float | None, now: float) -> bool:
+    """Whether a status that says all but the newest figures should be written for their sake."""
+    if queue is None or said.scaling is None or said.scaling.queue_depth == queue:
+        return False
+    return figures_at is None or now - figures_at >= _FIGURES_EVERY_S

@@ -1,0 +1,158 @@
+"""Looks at one ModelDeployment after the other: what each wants, or that it is at rest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from forebay_operator.domain import assessment, demand, pools, scaling, statuses
+from forebay_operator.domain.assessment import Assessment, Sight
+from forebay_operator.domain.demand import LoadMemory
+from forebay_operator.domain.deployment import Deployment
+from forebay_operator.domain.devices import classes_of
+from forebay_operator.domain.failures import LoadFailure
+from forebay_operator.domain.fleet import Fleet, ReplicaKey
+from forebay_operator.domain.memory import Cache, Memory
+from forebay_operator.domain.model_memory import ModelMemory
+from forebay_operator.domain.pools import Site, SiteKey
+from forebay_operator.domain.rest import Rest
+from forebay_operator.domain.revisions import identify
+from forebay_operator.domain.scaling import Scaling
+from forebay_operator.domain.snapshot import Conversion, ConversionId, GatewayDemand, Snapshot
+from forebay_schema.addresses import ModelAddress
+
+_NO_DEMAND = GatewayDemand()
+_NO_FAILURES: Mapping[ReplicaKey, LoadFailure] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A model at rest, and what is remembered of it."""
+
+    rest: Rest
+    memory: ModelMemory
+
+
+class Survey:
+    """What one step looks at models with."""
+
+    def __init__(self, snapshot: Snapshot, memory: Memory, fleet: Fleet, failed: Mapping[ReplicaKey, LoadFailure]) -> None:
+        self._snapshot = snapshot
+        self._memory = memory
+        self._fleet = fleet
+        self._conversions: Mapping[ConversionId, Conversion] = {each.id: each for each in snapshot.conversions}
+        self._failed = failed
+        self._routed: dict[ModelAddress, set[int]] | None = None
+        self.classes = classes_of(snapshot.capacity, snapshot.servers)
+        # What is at rest is so under these settings and with these devices.
+        same = memory.cache.settings == snapshot.settings and memory.cache.classes == self.classes
+        self._rests = memory.cache.rests if same else Cache().rests
+        self.sites: dict[SiteKey, Site] = dict(memory.cache.sites) if same else {}
+
+    def look(self, deployment: Deployment) -> Assessment | Settled:
+        address = deployment.address
+        before = self._memory.models.get(address)
+        if before is None or before.uid != deployment.uid:
+            return self._assess(self._sight(deployment, ModelMemory(uid=deployment.uid)))
+        rest = self._rests.get(address)
+        replicas = self._fleet.replicas.get(address, ())
+        if rest is None or not rest.is_same(deployment, replicas, self._conversion_of(before)):
+            return self._assess(self._sight(deployment, before))
+        if rest.is_untouched(replicas, self.gateway(address), self._snapshot.now):
+            return Settled(rest, before)
+        return self._under_load(self._sight(deployment, before), rest)
+
+    def gateway(self, address: ModelAddress) -> GatewayDemand | None:
+        """What the gateways report of a model; None: nothing is known."""
+        demands = self._snapshot.demand
+        return None if demands is None else demands.get(address, _NO_DEMAND)
+
+    def _conversion_of(self, before: ModelMemory) -> Conversion | None:
+        if not self._conversions or before.identity is None:
+            return None
+        return self._conversions.get(before.identity.conversion)
+
+    def _sight(self, deployment: Deployment, before: ModelMemory) -> Sight:
+        identity = before.identity
+        if identity is None or (identity.spec is not deployment.spec and identity.spec != deployment.spec):
+            identity = identify(deployment.address.namespace, deployment.spec)
+        return Sight(
+            deployment=deployment,
+            before=before,
+            identity=identity,
+            site=self._site(deployment),
+            replicas=self._fleet.of(deployment.address),
+            conversion=self._conversions.get(identity.conversion),
+            failures=self._failures_of(deployment.address) if self._failed else _NO_FAILURES,
+        )
+
+    def _site(self, deployment: Deployment) -> Site:
+        key = pools.site_key(deployment)
+        if key not in self.sites:
+            self.sites[key] = pools.site_of(deployment, self.classes)
+        return self.sites[key]
+
+    def _failures_of(self, address: ModelAddress) -> dict[ReplicaKey, LoadFailure]:
+        return {
+            key: failure
+            for key, failure in self._failed.items()
+            if key.model == address.name and self._fleet.servers[key.server].pool.namespace == address.namespace
+        }
+
+    def _under_load(self, sight: Sight, rest: Rest) -> Assessment | Settled:
+        """A model that is at rest but for its load: only that is looked at, as long as it calls for nothing else."""
+        wish, load = self._scale(sight, rest)
+        said = sight.said
+        queue = statuses.queue_depth(wish.waiting, len(rest.outcome.ready))
+        if (
+            said is None
+            or wish.wanted != rest.scaling.wanted
+            or wish.unknown != rest.scaling.unknown
+            or statuses.are_figures_due(said, sight.before.figures_at, queue, self._snapshot.now)
+        ):
+            return self._assess(sight, (wish, load))
+        gateway = self.gateway(sight.deployment.address)
+        return Settled(rest.under_load(sight.replicas, gateway, wish), replace(sight.before, scaling=wish, load=load))
+
+    def _assess(self, sight: Sight, scaled: tuple[Scaling, LoadMemory | None] | None = None) -> Assessment:
+        address = sight.deployment.address
+        found, preparation = assessment.prepare(sight, lambda: self._routed_versions(address), self._snapshot.now)
+        wish, load = scaled or self._scale(sight, None)
+        return assessment.assess(sight, found, preparation, scaling=wish, load=load, now=self._snapshot.now)
+
+    def _scale(self, sight: Sight, rest: Rest | None) -> tuple[Scaling, LoadMemory | None]:
+        deployment, before, now = sight.deployment, sight.before, self._snapshot.now
+        if deployment.deleting:
+            return scaling.none_wanted(now, "It is being deleted."), None
+        skipped_until = self._skipped_until(rest)
+        said = sight.said
+        signals = demand.Signals(
+            now=now,
+            serving=said.revision if said else 0,
+            replicas=sight.replicas,
+            fading=before.fading,
+            starting=before.starting if before.scaling else sum(not each.is_ready for each in sight.replicas),
+            gateway=self.gateway(deployment.address),
+            counted_since=skipped_until,
+        )
+        seen, load = demand.observe(before.load, signals)
+        wish = scaling.scale(
+            deployment.spec,
+            before.scaling,
+            seen,
+            present=max(seen.replicas_ready + seen.replicas_starting, said.scaling.wanted if said and said.scaling else 0),
+            hold_seconds=self._snapshot.settings.hold_seconds,
+            skipped_until=skipped_until,
+        )
+        # Arrivals that are not counted yet must be looked at again.
+        return (wish if load.at == now else replace(wish, same_until=now)), load
+
+    def _skipped_until(self, rest: Rest | None) -> float | None:
+        """The last step, if it passed over the model: until then its counters stood still."""
+        last = self._memory.at
+        return last if rest is not None and last is not None and rest.scaling.same_until > last else None
+
+    def _routed_versions(self, address: ModelAddress) -> set[int]:
+        if self._routed is None:
+            self._routed = {}
+            for route in (*self._snapshot.routes, *(self._snapshot.routes_acknowledged or ())):
+                self._routed.setdefault(route.address, set()).update(entry.version for entry in route.versions)
+        return self._routed.get(address, set())
