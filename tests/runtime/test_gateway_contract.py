@@ -1,5 +1,6 @@
 """What the gateway adds to requests, and the retry answer it gets."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import hpack
 import pytest
 from tritonclient.grpc import service_pb2_grpc
 
@@ -17,6 +19,8 @@ from forebay_schema.serving import ServingConfig
 from runtime_models import add_model, put_artifact
 from runtime_servers import Answer, Server, running_server, wait_for
 
+DATA, HEADERS, SETTINGS = 0, 1, 4
+END_STREAM, END_HEADERS = 1, 4
 ONES = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}]}
 
 
@@ -90,6 +94,44 @@ def test_grpc_has_the_same_contract(paced: Server) -> None:
     assert details == "this host serves model 'other', but the request names model 'm'"
     code, _, metadata = grpc_infer(paced, ("forebay-model", "m"), ("forebay-version", "1"))
     assert (code, metadata) == (grpc.StatusCode.OK, [])
+
+
+def test_a_grpc_retry_answer_is_one_block_of_headers_where_a_proxy_looks_for_it(server: Server) -> None:
+    fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/inference.GRPCInferenceService/ModelInfer"),
+        (":authority", "h"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("forebay-version", "9"),
+    ]
+    message = service.ModelInferRequest(model_name="add").SerializeToString()
+    with socket.create_connection(("127.0.0.1", server.grpc), timeout=60) as connection:
+        connection.sendall(
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+            + frame(SETTINGS, 0, b"")
+            + frame(HEADERS, END_HEADERS, hpack.Encoder().encode(fields), stream=1)
+            + frame(DATA, END_STREAM, b"\0" + len(message).to_bytes(4, "big") + message, stream=1)
+        )
+        kind, flags, content = first_frame_of_stream(connection)
+    answer = dict(hpack.Decoder().decode(content, raw=True))
+    assert (kind, flags & END_STREAM) == (HEADERS, END_STREAM)
+    assert (answer[b"grpc-status"], answer[b"x-forebay-retry"]) == (b"14", b"not-ready")
+
+
+def frame(kind: int, flags: int, content: bytes, stream: int = 0) -> bytes:
+    return len(content).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + content
+
+
+def first_frame_of_stream(connection: socket.socket) -> tuple[int, int, bytes]:
+    """Kind, flags and content of the first HTTP/2 frame that belongs to a request."""
+    with connection.makefile("rb") as received:
+        while True:
+            head = received.read(9)
+            content = received.read(int.from_bytes(head[:3], "big"))
+            if int.from_bytes(head[5:9], "big"):
+                return head[3], head[4], content
 
 
 def test_unloading_answers_what_waits_and_sends_the_rest_elsewhere(paced: Server) -> None:

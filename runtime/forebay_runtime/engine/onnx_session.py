@@ -24,6 +24,7 @@ _PROVIDERS: Final[dict[Provider, str]] = {"cpu": "CPUExecutionProvider", "cuda":
 # What fails is raised, and logged by us in one form; onnxruntime need not write it as well.
 _FATAL_ONLY: Final = 4
 _TIMED_RUNS: Final = 5
+_CPU_NODES: Final = "graph nodes that are assigned to the default CPU EP"
 # An ONNX file: y = Identity(x), FP32[1], opset 13, IR 8.
 _PROBE: Final = (
     b'\x08\x08:7\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
@@ -90,11 +91,14 @@ class OnnxSession:
             SessionError: it cannot be loaded, or not on the provider asked for.
         """
         check_provider(provider)
-        self.provider: Provider = provider
         try:
             self._session = _session(os.fspath(model), provider, device_index)
+            self.provider: str = provider
         except Exception as error:
-            raise SessionError(f"onnxruntime cannot load {model.name}: {_first_line(error)}") from None
+            if _CPU_NODES not in str(error):
+                raise SessionError(f"onnxruntime cannot load {model.name}: {_first_line(error)}") from None
+            self._session = _session(os.fspath(model), provider, device_index, nodes_on_cpu=True)
+            self.provider = provider_used(_assigned(self._session), _PROVIDERS[provider])
         used = self._session.get_providers()
         if used[0] != _PROVIDERS[provider]:
             raise SessionError(f"asked for {_PROVIDERS[provider]}, onnxruntime fell back to {', '.join(used)}")
@@ -138,7 +142,31 @@ class OnnxSession:
         return fastest
 
 
-def _session(model: str | bytes, provider: Provider, device_index: int) -> Any:
+def provider_used(assigned: Mapping[str, Sequence[str]], wanted: str) -> str:
+    """What to report of a model that is not on the GPU as a whole: `assigned` has the operators by provider.
+
+    onnxruntime leaves small work on shapes to the CPU by design. That is said, as `cuda+cpu`; a model with nothing on the
+    GPU is refused.
+
+    Raises:
+        SessionError: none of the model runs on the provider wanted.
+    """
+    if not assigned.get(wanted):
+        operators = sorted({operator for operators in assigned.values() for operator in operators})
+        raise SessionError(
+            f"{wanted} runs none of this model's operators ({', '.join(operators)}): place it on a device of kind cpu"
+        )
+    return "cuda+cpu"
+
+
+def _assigned(session: Any) -> dict[str, list[str]]:
+    assigned: dict[str, list[str]] = {}
+    for part in session.get_provider_graph_assignment_info():
+        assigned.setdefault(part.ep_name, []).extend(node.op_type for node in part.get_nodes())
+    return assigned
+
+
+def _session(model: str | bytes, provider: Provider, device_index: int, *, nodes_on_cpu: bool = False) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     # One thread in each of our instances beats one session with many threads; spinning would eat the event loop's core.
@@ -146,7 +174,8 @@ def _session(model: str | bytes, provider: Provider, device_index: int) -> Any:
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if provider == "cuda":
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "0" if nodes_on_cpu else "1")
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         providers: list[Any] = [(_PROVIDERS["cuda"], {"device_id": str(device_index)})]
     else:
         providers = [_PROVIDERS["cpu"]]

@@ -98,7 +98,7 @@ def _statistics(loaded: LoadedVersion) -> Json:
 
 
 def _memory_type(loaded: LoadedVersion) -> str:
-    return "GPU" if loaded.provider == "cuda" else "CPU"
+    return "GPU" if loaded.provider.startswith("cuda") else "CPU"
 
 
 def _inference_stats(seen: Statistics) -> Json:

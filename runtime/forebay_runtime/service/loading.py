@@ -96,6 +96,7 @@ class Loader:
             model=footing.key.model,
             version=footing.key.version,
             footprint_bytes=loaded.footprint_bytes,
+            provider=loaded.session.provider,
             seconds=round(loaded.seconds, 3),
         )
         return self._version(footing, loaded)
