@@ -120,7 +120,8 @@ def _table(rows: Any) -> list[str]:
 def _type(schema: Json) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
-    return {"string": "text", "array": "list", "object": "map"}.get(schema["type"], schema["type"])
+    kind: str = schema["type"]
+    return {"string": "text", "array": "list", "object": "map"}.get(kind, kind)
 
 
 def definition_template() -> str:
