@@ -2,7 +2,7 @@
 
 import pytest
 
-from forebay_operator.domain.actions import CollectArtifact
+from forebay_operator.domain.actions import CollectArtifact, SetRoutes
 from forebay_operator.domain.deployment import Autoscaling
 from forebay_operator.domain.routes import Route, RouteState, WeightedVersion
 from forebay_operator.domain.snapshot import HoldingPhase, ServerPhase
@@ -90,7 +90,7 @@ BROKEN: dict[str, tuple[str, str, Moment]] = {
     ),
     "the last replica is unloaded": (
         "2 last replica",
-        "1 are wanted, and at least 1 are to serve, and no newer revision takes their place",
+        "1 are to serve, and no newer revision takes their place",
         a_moment(unload_order(), servers=(READY_1,), routes=(HELD,)),
     ),
     "the last replica goes with its server": (
@@ -148,7 +148,16 @@ BROKEN: dict[str, tuple[str, str, Moment]] = {
     "a replica is routed to that loads": (
         "3 routes",
         "version 1 is routed to port 1, where it is not ready",
-        a_moment(servers=(a_seen_server("a", a_holding(phase=HoldingPhase.LOADING)),), routes=(a_route(A),)),
+        a_moment(
+            SetRoutes(routes=(a_route(A),)),
+            servers=(a_seen_server("a", a_holding(phase=HoldingPhase.LOADING)),),
+            routes=(HELD,),
+        ),
+    ),
+    "a routed replica is gone while its server answers": (
+        "6 late",
+        "a let go of version 1, which is routed there",
+        a_moment(SetRoutes(routes=(HELD,)), servers=(a_seen_server(),), routes=(a_route(A),)),
     ),
     "an artifact is collected that a status names": (
         "4 artifacts",

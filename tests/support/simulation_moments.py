@@ -101,9 +101,10 @@ def a_moment(
     last_arrival: float = NOW,
     said: int | None = None,
     with_memory: tuple[Action, ...] | None = None,
+    seconds: float = 10.0,
 ) -> Moment:
     return Moment(
-        seconds=10.0,
+        seconds=seconds,
         snapshot=Snapshot(
             now=NOW,
             deployments=(deployment or a_deployment(),),
@@ -117,5 +118,6 @@ def a_moment(
         digests={"uid": frozenset({"digest-1", "digest-2"})},
         last_arrival={DIGITS: last_arrival},
         said={} if said is None else {"uid": said},
+        remembers_s=100.0,
         actions_with_memory=with_memory,
     )

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from forebay_operator.worlds.simulated.drawing import draw_story
-from forebay_operator.worlds.simulated.report import Totals
+from forebay_operator.worlds.simulated.report import Totals, failure
 from forebay_operator.worlds.simulated.simulation import Course, simulate
 
 PROGRESS_EVERY = 100
@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     totals = Totals()
     for course in _courses(seeds, options.jobs, trace=options.trace):
         totals.add(course)
+        if course.violations:
+            print("\n".join(failure(course)), file=sys.stderr, flush=True)
         if totals.worlds % PROGRESS_EVERY == 0:
             print(f"{totals.worlds} of {len(seeds)} worlds, {len(totals.failed)} broke an invariant", file=sys.stderr)
     print("\n".join(totals.lines()))

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from forebay_operator.domain.deployment import Deployment
+from forebay_operator.domain.revisions import identify
 from forebay_operator.domain.routes import RouteState
-from forebay_operator.domain.snapshot import ConversionPhase, Holding, Server
+from forebay_operator.domain.snapshot import Holding, Server
 from forebay_operator.worlds.simulated.conversions import artifact_digest
 from forebay_operator.worlds.simulated.invariants import Violation
 from forebay_operator.worlds.simulated.moment import Moment
@@ -98,7 +99,9 @@ def _flaws(world: SimulatedWorld, moment: Moment, deployment: Deployment) -> Ite
     if deployment.deleting or deployment.spec.stopped:
         if list(moment.holdings_of(address)):
             yield f"{address} is stopped, and servers hold it"
-    elif not refused(world, deployment):
+    elif refused(world, deployment):
+        yield from _fallback_flaws(moment, deployment, ready)
+    else:
         yield from _replica_flaws(world, moment, deployment, ready)
 
 
@@ -107,13 +110,20 @@ def refused(world: SimulatedWorld, deployment: Deployment) -> bool:
     source = deployment.spec.source
     if source.uri not in world.story.sources or world.story.sources[source.uri].refusal is not None:
         return True
-    return any(
-        conversion.phase is ConversionPhase.FAILED
-        and conversion.failure is not None
-        and not conversion.failure.retryable
-        and conversion.id.namespace == deployment.address.namespace
-        for conversion in world.conversions.known.values()
-    )
+    conversion = world.conversions.known.get(identify(deployment.address.namespace, deployment.spec).conversion)
+    return conversion is not None and conversion.failure is not None and not conversion.failure.retryable
+
+
+def _fallback_flaws(moment: Moment, deployment: Deployment, ready: list[tuple[Server, Holding]]) -> Iterator[str]:
+    """With a newest revision that cannot be converted, the one before serves, if there is one and it has room."""
+    records = [record for record in moment.records_of(deployment) if record.artifact is not None]
+    if not records or ready or not moment.wanted(deployment):
+        return
+    newest = max(records, key=lambda record: record.number)
+    digest = newest.artifact.digest if newest.artifact else ""
+    room = moment.place_for(deployment, moment.footprint(deployment.address, newest.number, digest))
+    if room:
+        yield f"{deployment.address}: revision {newest.number} could serve and does not: {room}"
 
 
 def is_underestimated(world: SimulatedWorld, moment: Moment, deployment: Deployment) -> bool:
@@ -141,8 +151,9 @@ def _replica_flaws(
         yield f"{address}: nobody asks, at least {spec.min_replicas} replicas are to be there, and {wanted} are wanted"
     if len(current) > wanted:
         yield f"{address}: {len(current)} replicas are ready, {wanted} are wanted"
-    if len(current) < wanted and not is_underestimated(world, moment, deployment):
-        yield from _why_not_more(moment, deployment, current, wanted, newest)
+    if len(current) < wanted:
+        if not is_underestimated(world, moment, deployment):
+            yield from _why_not_more(moment, deployment, current, wanted, newest)
     elif len(ready) > len(current):
         yield f"{address}: version {newest} is ready, and older versions are still held"
 

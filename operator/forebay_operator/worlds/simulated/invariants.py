@@ -17,6 +17,8 @@ from forebay_operator.worlds.simulated.moment import Moment
 
 Rule = Callable[[Moment], Iterator[str]]
 ALL_WEIGHT = 100
+ON_THE_WAY_S = 10.0
+"""Longer than any order is late, and until the page of its server has been read."""
 IDLE_SLACK_S = 2.0
 """The step sees arrivals a little later than they happen."""
 
@@ -70,12 +72,11 @@ def _no_excuse(moment: Moment, deployment: Deployment, ready: list[tuple[Server,
     spec = deployment.spec
     if deployment.deleting or spec.stopped or spec.max_replicas == 0:
         return ""
-    status = moment.status_of(deployment)
-    wanted = status.scaling.wanted if status is not None and status.scaling is not None else 1
+    wanted = moment.wanted(deployment)
     if spec.min_replicas == 0 and wanted == 0:
         # Whether it was right to want none is another rule's: a request may come between that and the unloading.
         return ""
-    otherwise = f"{wanted} are wanted, and at least {spec.min_replicas} are to serve"
+    otherwise = f"{max(wanted or 1, spec.min_replicas)} are to serve"
     return _no_swap(moment, deployment, ready, otherwise)
 
 
@@ -166,6 +167,26 @@ def _endpoint_flaws(moment: Moment, deployment: Deployment, version: WeightedVer
     for endpoint in version.endpoints:
         if endpoint not in ready:
             yield f"{deployment.address}: version {version.version} is routed to port {endpoint.http}, where it is not ready"
+
+
+def nothing_late_does_harm(moment: Moment) -> Iterator[str]:
+    """What is routed to stays ready as long as its server answers: only a late or repeated order could have ended it.
+
+    Of orders that were on their way when memory was lost, the step cannot know.
+    """
+    if moment.remembers_s < ON_THE_WAY_S:
+        return
+    for route in moment.snapshot.routes:
+        for version in route.versions:
+            for server in moment.snapshot.servers:
+                phases = {
+                    holding.phase
+                    for holding in server.holdings
+                    if (holding.model, holding.version) == (route.address.name, version.version)
+                }
+                routed = server.phase is ServerPhase.READY and server.endpoint in version.endpoints
+                if routed and HoldingPhase.READY not in phases:
+                    yield f"{route.address}: {server.name} let go of version {version.version}, which is routed there"
 
 
 def one_order_for_one_thing(moment: Moment) -> Iterator[str]:
@@ -278,6 +299,7 @@ RULES: dict[str, Rule] = {
     "2 drain": unloaded_only_when_no_request_can_come,
     "3 routes": routes_are_whole,
     "4 artifacts": collected_only_when_nobody_needs_it,
+    "6 late": nothing_late_does_harm,
     "6 one writer": one_order_for_one_thing,
     "7 memory lost": lost_memory_changes_nothing,
     "8 bounds": wanted_stays_within_bounds,

@@ -28,6 +28,8 @@ class Moment:
     """Time of the newest request of each model."""
     said: Mapping[str, int]
     """By uid: the replicas wanted, as the step said last, even if the status was lost; without memory, as the status says."""
+    remembers_s: float
+    """For how long the controller has had its memory: 0 in the first step after it was lost."""
     actions_with_memory: tuple[Action, ...] | None = None
     """Set when this step came without memory: what it would have ordered with what was lost."""
 
@@ -68,6 +70,11 @@ class Moment:
         """The status as it is once this step's writes are done."""
         written = [action.status for action in self.statuses if action.uid == deployment.uid]
         return written[-1] if written else deployment.status
+
+    def wanted(self, deployment: Deployment) -> int | None:
+        """How many replicas are wanted after this step, as the status says; None: nothing is said yet."""
+        status = self.status_of(deployment)
+        return status.scaling.wanted if status is not None and status.scaling is not None else None
 
     def records_of(self, deployment: Deployment) -> tuple[RevisionRecord, ...]:
         status = self.status_of(deployment)

@@ -19,6 +19,7 @@ from forebay_operator.worlds.simulated.faults import ControllerRestarts
 from forebay_operator.worlds.simulated.invariants import Violation, check
 from forebay_operator.worlds.simulated.moment import Moment
 from forebay_operator.worlds.simulated.requests import Outcome
+from forebay_operator.worlds.simulated.steadiness import Steadiness
 from forebay_operator.worlds.simulated.story import Story
 from forebay_operator.worlds.simulated.trace import describe_edit, describe_fault, describe_step
 from forebay_operator.worlds.simulated.world import SimulatedWorld
@@ -29,6 +30,8 @@ Tell = Callable[[float, str], None]
 
 LOOK_S = 0.25
 """How soon a step follows the first request for a model without a ready replica."""
+SETTLING_S = 15.0
+"""How long after the busy time its load may still have an effect."""
 RESTLESS_S = 60.0
 """How long after the last request steps still come every second; later ones come every `STRIDE_S`."""
 STRIDE_S = 10.0
@@ -64,7 +67,9 @@ class Simulation:
     steps: int = 0
     actions: Counter[str] = field(default_factory=Counter[str])
     _restarts: list[ControllerRestarts] = field(init=False)
+    _steadiness: Steadiness = field(init=False)
     _away_until: float = 0.0
+    _memory_since: float = 0.0
     _forgotten: Memory | None = None
     """What the controller knew before it was restarted, until its first step."""
     _said: dict[str, int] = field(default_factory=dict[str, int])
@@ -74,6 +79,8 @@ class Simulation:
 
     def __post_init__(self) -> None:
         self.world = SimulatedWorld(self.story)
+        even_from, even_until = self.story.busy_s + SETTLING_S, self.story.busy_s + self.story.steady_s
+        self._steadiness = Steadiness(even_from, even_until)
         plan_disasters(self.world, self.story.faults, self.story.busy_s)
         restarts = [fault for fault in self.story.faults if isinstance(fault, ControllerRestarts)]
         self._restarts = sorted(restarts, key=lambda fault: fault.at, reverse=True)
@@ -102,6 +109,7 @@ class Simulation:
         self.memory, self._forgotten = result.memory, None
         self.steps += 1
         self.violations += check(moment)
+        self.violations += self._steadiness.check(moment)
         self.violations += check_requests(self.world)
         self._note(moment)
         self.world.act(result.actions)
@@ -115,6 +123,7 @@ class Simulation:
             digests={deployment.uid: self.world.digests_of(deployment.uid) for deployment in snapshot.deployments},
             last_arrival=self.world.ledger.last_arrival,
             said=self._said if self._forgotten is None else _said_by_statuses(snapshot),
+            remembers_s=self.world.seconds - self._memory_since,
             actions_with_memory=with_memory,
         )
 
@@ -140,7 +149,7 @@ class Simulation:
             strike(self.world, fault)
             self._forgotten = self._forgotten or self.memory
             self.memory = Memory()
-            self._away_until = seconds + fault.away_s
+            self._away_until = self._memory_since = seconds + fault.away_s
 
     def _tell_story_until(self, seconds: float) -> None:
         if self.tell is None:
