@@ -10,16 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from forebay_operator import handlers
-from forebay_operator.api.fields import seconds
 from forebay_operator.manifests.kinds import Kind
-from forebay_operator.settings import Identity, OperatorSettings, SettingsError, identity
+from forebay_operator.settings import (
+    Identity,
+    OperatorSettings,
+    SettingsError,
+    identity,
+    read_key,
+    read_store_credentials,
+)
 from forebay_operator.worlds.kubernetes import watching
 from forebay_operator.worlds.kubernetes.api_server import ApiServer
 from forebay_operator.worlds.kubernetes.audit import Audit, wait_for_definition
 from forebay_operator.worlds.kubernetes.credentials import Credentials, CredentialsError
 from forebay_operator.worlds.kubernetes.lease import Lease
 from forebay_operator.worlds.kubernetes.metrics import OperatorMetrics
-from forebay_operator.worlds.kubernetes.pages import Pages
+from forebay_operator.worlds.kubernetes.pages import ListenError, Pages
 from forebay_operator.worlds.kubernetes.reign import Mandate, Means, Reign
 from forebay_operator.worlds.kubernetes.store import Store
 from forebay_operator.worlds.local.clock import Clock
@@ -30,40 +36,54 @@ _log = logs.Logger("forebay.operator")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="forebay-operator", description="Serve the ModelDeployments of a cluster.")
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the settings, as YAML")
-    parser.add_argument("--context", default="", help="context of the kubeconfig, outside a cluster")
-    given = parser.parse_args(arguments)
+    given = _parser().parse_args(arguments)
     try:
         settings = OperatorSettings.read(given.config)
         logs.configure(settings.log_level)
         watching.quieten()
-        asyncio.run(Operator(settings, identity(), given.context).run())
-    except (SettingsError, CredentialsError) as error:
+        mandate = Mandate(
+            installation=settings.installation(),
+            settings=settings.step_settings(),
+            devices=settings.declared_devices(),
+            token_key=read_key(given.key_file),
+            store_environment=read_store_credentials(given.store_credentials),
+        )
+        asyncio.run(Operator(settings, mandate, identity(), given).run())
+    except (SettingsError, CredentialsError, ListenError) as error:
         print(f"forebay-operator: {error}", file=sys.stderr)
         return _WRONG_USAGE
     return 0
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="forebay-operator", description="Serve the ModelDeployments of a cluster.")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the installation's settings, JSON or YAML")
+    parser.add_argument(
+        "--key-file", type=Path, required=True, metavar="FILE", help="secret key that servers' repository tokens are made of"
+    )
+    parser.add_argument(
+        "--store-credentials", type=Path, metavar="DIR", help="files named like the variables that open the store"
+    )
+    parser.add_argument(
+        "--http-address", default="127.0.0.1:8080", metavar="HOST:PORT", help="for /metrics, /healthz, /readyz; port 0: any"
+    )
+    parser.add_argument("--context", default="", help="context of the kubeconfig, outside a cluster")
+    return parser
+
+
 class Operator:
     """The process: it watches all the time, and acts while it holds the lease."""
 
-    def __init__(self, settings: OperatorSettings, who: Identity, context: str) -> None:
+    def __init__(self, settings: OperatorSettings, mandate: Mandate, who: Identity, given: argparse.Namespace) -> None:
         self._settings = settings
+        self._mandate = mandate
         self._who = who
-        self._credentials = Credentials(who.kubeconfig, context)
+        self._listen: str = given.http_address
+        self._credentials = Credentials(who.kubeconfig, given.context)
         self._changed = asyncio.Event()
         self._stop = asyncio.Event()
         self._metrics = OperatorMetrics()
         self._store = Store(self._note)
-        self._mandate = Mandate(
-            installation=settings.installation(),
-            settings=settings.step_settings(),
-            devices=settings.declared_devices(),
-            token_key=settings.read_token_key(),
-            store_environment=settings.store_environment(),
-            reporter=who.name,
-        )
 
     async def run(self) -> None:
         """Run until SIGINT or SIGTERM."""
@@ -80,26 +100,32 @@ class Operator:
             await api.close()
 
     async def _work(self, api: ApiServer) -> None:
-        settings = self._settings
+        settings, who = self._settings, self._who
+        namespaces = settings.namespaces
         watcher = watching.Watcher(
-            lambda: handlers.registry(self._store, self._credentials.connection), self._namespaces, self._listen_to_signals
+            lambda: handlers.registry(self._store, self._credentials.connection), namespaces, self._listen_to_signals
         )
-        audit = Audit(api, self._store, self._namespaces, watcher.restart, seconds(settings.audit_period))
-        namespace = self._who.namespace or self._credentials.namespace()
-        lease = Lease(api, namespace, settings.leadership.name, self._who.name, settings.terms())
-        means = Means(api=api, store=self._store, audit=audit, changed=self._changed, clock=Clock(), metrics=self._metrics)
+        audit = Audit(api, self._store, namespaces, watcher.restart, settings.audit_seconds)
+        lease = Lease(api, who.namespace, settings.leadership.name, who.name, settings.terms())
+        means = Means(
+            api=api,
+            store=self._store,
+            audit=audit,
+            changed=self._changed,
+            clock=Clock(),
+            metrics=self._metrics,
+            name=who.name,
+            namespace=who.namespace,
+            own_namespace_is_watched=not namespaces or who.namespace in namespaces,
+        )
         pages = Pages(self._metrics.registry, lambda: _problem(audit))
         try:
-            at = await pages.open(settings.listen)
-            _log.info("the operator listens", address=at, identity=self._who.name, namespace=namespace)
-            await wait_for_definition(api)
+            at = await pages.open(self._listen)
+            _log.info("the operator listens", address=at, identity=who.name, namespace=who.namespace)
+            await wait_for_definition(api, namespaces[0] if namespaces else "")
             await _together(watcher.run(), audit.run(), lease.lead(lambda: Reign(means, self._mandate).run()))
         finally:
             await pages.close()
-
-    @property
-    def _namespaces(self) -> tuple[str, ...]:
-        return self._settings.watch_namespaces
 
     def _listen_to_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from forebay_operator.domain.snapshot import DeviceClass, Pool
 from forebay_operator.manifests import names, security
-from forebay_operator.manifests.installation import GPU_PRODUCT, GPU_RESOURCE, Installation, Ports, pod_basics
+from forebay_operator.manifests.installation import GPU_PRODUCT, GPU_RESOURCE, Installation, Ports, ServerSettings, pod_basics
 from forebay_operator.manifests.kinds import DEPLOYMENTS, Json
 from forebay_operator.manifests.owners import Owner, owned_by
 from forebay_operator.manifests.quantities import canonical, mebibytes
@@ -120,7 +120,7 @@ def _container(pool: Pool, installation: Installation, changes: Json) -> Json:
         "name": CONTAINER,
         "image": settings.gpu_image if pool.device.kind == "gpu" else settings.cpu_image,
         "imagePullPolicy": installation.pull_policy,
-        "args": _arguments(pool.device, settings.ports, settings.simulated_pace),
+        "args": _arguments(pool.device, settings),
         "env": _environment(changes),
         **({"envFrom": [{"secretRef": {"name": names.STORE_SECRET}}]} if store.has_credentials else {}),
         "ports": _ports(settings.ports),
@@ -132,19 +132,25 @@ def _container(pool: Pool, installation: Installation, changes: Json) -> Json:
     }
 
 
-def _arguments(device: DeviceClass, ports: Ports, pace: str) -> list[str]:
+def _arguments(device: DeviceClass, settings: ServerSettings) -> list[str]:
+    ports, pace = settings.ports, settings.simulated_pace
     named = {"gpu": "gpu:0", "cpu": "cpu"}.get(device.kind)
     if named is None:
         named = f"simulated:{device.memory_bytes}" + (f",pace={pace}" if pace else "")
     return [
         "--model-control-mode=explicit",
+        # A server that loads a model takes orders and answers for its other models.
+        "--strict-readiness=false",
         "--http-address=0.0.0.0",
+        "--grpc-address=0.0.0.0",
+        "--metrics-address=0.0.0.0",
         f"--http-port={ports.http}",
         f"--grpc-port={ports.grpc}",
         f"--metrics-port={ports.metrics}",
         f"--device={named}",
         f"--device-memory={device.memory_bytes}",
         f"--scratch={SCRATCH}",
+        f"--exit-timeout-secs={settings.drain_s}",
         f"--repository-token-file={TOKEN_FOLDER}/{names.TOKEN_KEY}",
     ]
 

@@ -154,12 +154,12 @@ class Audit:
             query["continue"] = following
 
 
-async def wait_for_definition(api: ApiServer) -> None:
-    """Return once the API server knows ModelDeployments: kopf would stay idle for ever if they came later."""
+async def wait_for_definition(api: ApiServer, namespace: str) -> None:
+    """Return once ModelDeployments (of a namespace, or of all) can be listed: if they came later, kopf would not notice."""
     said = False
     while True:
         try:
-            await api.call("GET", MODEL_DEPLOYMENTS.path(), query={"limit": "1"}, accept=_PARTIAL)
+            await api.call("GET", MODEL_DEPLOYMENTS.path(namespace), query={"limit": "1"}, accept=_PARTIAL)
         except RefusedError as error:
             if not said:
                 remedy = "install the CustomResourceDefinition" if error.is_absence else "grant list on modeldeployments"

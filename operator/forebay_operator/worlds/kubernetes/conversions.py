@@ -166,6 +166,8 @@ class Conversions:
             return self._refused_pods(seen) or "its pod is being made"
         if hindrance := pods.hindrance(pod):
             return f"pod {pod.name} does not start. {hindrance}"
+        if pods.has_ended(pod):
+            return f"pod {pod.name} has ended"
         return f"pod {pod.name} runs" if pods.is_running(pod) else f"pod {pod.name} starts"
 
     def _refused_pods(self, seen: Seen) -> str:

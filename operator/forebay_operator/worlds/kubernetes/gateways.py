@@ -8,17 +8,16 @@ the order in which watches see them, so one number says it for all models.
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import aiohttp
 
 from forebay_operator.domain.snapshot import GatewayDemand
-from forebay_operator.manifests import names
-from forebay_operator.manifests.kinds import PODS
 from forebay_operator.worlds.kubernetes import pods
-from forebay_operator.worlds.kubernetes.store import Seen, Store
+from forebay_operator.worlds.kubernetes.gateway_pods import GatewayPods
+from forebay_operator.worlds.kubernetes.store import Seen
 from forebay_operator.worlds.local.demand import DemandSeen
 from forebay_schema.addresses import ModelAddress
 from forebay_schema.demand import DemandLine
@@ -28,6 +27,7 @@ SILENCE_S: Final = 5.0
 """After this long without a line, a gateway's demand is unknown."""
 _CONTAINER: Final = "gateway"
 _PORT_NAME: Final = "control"
+_LOOK_S: Final = 1.0
 _PAUSE_S: Final = 0.3
 _MOST_LINE: Final = 8 << 20
 
@@ -43,12 +43,11 @@ class _Gateway:
 class Gateways:
     """Listens to every gateway pod."""
 
-    def __init__(self, store: Store, now: Callable[[], float], changed: Callable[[], None]) -> None:
-        self._store = store
+    def __init__(self, gateway_pods: GatewayPods, now: Callable[[], float], changed: Callable[[], None]) -> None:
+        self._pods = gateway_pods
         self._now = now
         self._changed = changed
         self._gateways: dict[str, _Gateway] = {}
-        self._pods_revision = -1
         self._ended: Mapping[ModelAddress, int] = {}
         """Arrivals that gateways reported which are gone: the sum never falls."""
 
@@ -58,14 +57,13 @@ class Gateways:
         async with aiohttp.ClientSession(timeout=timeout, read_bufsize=_MOST_LINE) as http:
             try:
                 while True:
-                    self._follow(http)
-                    await asyncio.sleep(_PAUSE_S)
+                    await self._follow(http)
+                    await asyncio.sleep(_LOOK_S)
             finally:
                 for gateway in self._gateways.values():
                     if gateway.task is not None:
                         gateway.task.cancel()
                 self._gateways = {}
-                self._pods_revision = -1
 
     def demand(self) -> Mapping[ModelAddress, GatewayDemand] | None:
         """What clients want at all gateways together; None: none of them is heard."""
@@ -97,12 +95,8 @@ class Gateways:
     def _is_heard(self, gateway: _Gateway) -> bool:
         return gateway.heard_at is not None and self._now() - gateway.heard_at <= SILENCE_S
 
-    def _follow(self, http: aiohttp.ClientSession) -> None:
-        revision = self._store.revision(PODS)
-        if revision == self._pods_revision:
-            return
-        self._pods_revision = revision
-        present = {pod.uid: pod for pod in self._pods()}
+    async def _follow(self, http: aiohttp.ClientSession) -> None:
+        present = {pod.uid: pod for pod in await self._pods.find()}
         for uid in self._gateways.keys() - present.keys():
             self._drop(uid)
         for uid, pod in present.items():
@@ -110,11 +104,6 @@ class Gateways:
             gateway.pod = pod
             if gateway.task is None:
                 gateway.task = asyncio.ensure_future(self._listen(gateway, http))
-
-    def _pods(self) -> Iterator[Seen]:
-        for pod in self._store.all(PODS):
-            if pod.labels.get(names.COMPONENT) == names.GATEWAY and not pods.has_ended(pod):
-                yield pod
 
     def _drop(self, uid: str) -> None:
         gateway = self._gateways.pop(uid)

@@ -7,6 +7,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 
+class ListenError(Exception):
+    """The pages cannot be served there; the message says why."""
+
+
 class Pages:
     """An HTTP server of three pages."""
 
@@ -20,9 +24,11 @@ class Pages:
         """Listen at `HOST:PORT` (0: any free one). Returns where.
 
         Raises:
-            OSError: it cannot.
+            ListenError: it cannot.
         """
         host, _, port = listen.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ListenError(f"{listen!r} is no HOST:PORT, write for example 0.0.0.0:8080")
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
@@ -30,7 +36,10 @@ class Pages:
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host.strip("[]"), int(port))
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            raise ListenError(f"cannot listen at {listen}: {error.strerror}") from None
         address = self._runner.addresses[0]
         return f"{address[0]}:{address[1]}"
 

@@ -22,7 +22,7 @@ LOST_AFTER_S: Final = 10.0
 """Silence after which a server counts as lost."""
 _CONNECT_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.2
-_MOST_PAUSE_S: Final = 5.0
+_MOST_PAUSE_S: Final = 3.0
 
 
 @dataclass(slots=True)
@@ -68,6 +68,8 @@ class PodServer:
 
     def follow(self, pod: Seen) -> None:
         """The pod as it is now."""
+        if self._heard_at is None and pods.is_ready(pod) and not pods.is_ready(self._pod):
+            self._quiet_until = 0.0
         self._pod = pod
         endpoint = pods.endpoint_of(pod, CONTAINER)
         if endpoint != self._endpoint:

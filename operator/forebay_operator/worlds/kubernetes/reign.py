@@ -17,6 +17,7 @@ from forebay_operator.worlds.kubernetes.artifacts import Artifacts
 from forebay_operator.worlds.kubernetes.audit import Audit
 from forebay_operator.worlds.kubernetes.capacity import CapacityView, DeclaredDevices
 from forebay_operator.worlds.kubernetes.conversions import Conversions
+from forebay_operator.worlds.kubernetes.gateway_pods import GatewayPods, ListedGatewayPods, WatchedGatewayPods
 from forebay_operator.worlds.kubernetes.gateways import Gateways
 from forebay_operator.worlds.kubernetes.metrics import OperatorMetrics
 from forebay_operator.worlds.kubernetes.models import Models
@@ -49,6 +50,11 @@ class Means:
     changed: asyncio.Event
     clock: Clock
     metrics: OperatorMetrics
+    name: str
+    """Of this operator."""
+    namespace: str
+    """Where it runs, and the gateways."""
+    own_namespace_is_watched: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +66,6 @@ class Mandate:
     devices: DeclaredDevices
     token_key: bytes
     store_environment: Mapping[str, str]
-    reporter: str
 
 
 class Reign:
@@ -69,7 +74,7 @@ class Reign:
     def __init__(self, means: Means, mandate: Mandate) -> None:
         self._means = means
         now, store, changed = means.clock.now, means.store, means.changed.set
-        self._newsroom = Newsroom(means.api, mandate.reporter, now)
+        self._newsroom = Newsroom(means.api, means.name, now)
         self._writer = Writer(means.api, store, self._newsroom.tell, changed)
         tokens = Tokens(mandate.token_key)
         models = Models(store)
@@ -78,7 +83,7 @@ class Reign:
             servers=Servers(store, tokens, now, changed),
             pools=Pools(store, self._writer, mandate.installation, models.owner_of, now),
             conversions=Conversions(store, self._writer, mandate.installation, models.waiting_for, now),
-            gateways=Gateways(store, now, changed),
+            gateways=Gateways(self._gateway_pods(), now, changed),
             capacity=CapacityView(store, mandate.devices),
             routes=RouteHistory(),
             statuses=Statuses(models, self._writer, self._newsroom.tell),
@@ -88,6 +93,12 @@ class Reign:
         )
         world = KubernetesWorld(self._parts, means.clock, mandate.settings)
         self._loop = ControlLoop(_Metered(world, means.metrics), means.changed, _log_trouble)
+
+    def _gateway_pods(self) -> GatewayPods:
+        means = self._means
+        if means.own_namespace_is_watched:
+            return WatchedGatewayPods(means.store, means.namespace)
+        return ListedGatewayPods(means.api, means.namespace)
 
     async def run(self) -> None:
         """Act until cancelled."""

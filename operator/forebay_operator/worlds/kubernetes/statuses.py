@@ -1,9 +1,11 @@
 """What is said of each ModelDeployment: the step's status, and what it cannot know: refusals of the API server."""
 
+from typing import Final
+
 from forebay_operator import translate
 from forebay_operator.api.status import MAX_SENTENCE
 from forebay_operator.domain.actions import WriteStatus
-from forebay_operator.domain.status import ConditionType, DeploymentStatus, ScalingDecision
+from forebay_operator.domain.status import ConditionStatus, ConditionType, DeploymentStatus, ScalingDecision
 from forebay_operator.manifests.event import News, Subject
 from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, SERVICES, Json, Ref
 from forebay_operator.manifests.status import status as status_manifest
@@ -11,6 +13,10 @@ from forebay_operator.worlds.kubernetes.models import Model, Models, own_status
 from forebay_operator.worlds.kubernetes.writer import Tell, Writer
 from forebay_operator.worlds.local.announcements import condition_of
 from forebay_schema.addresses import ModelAddress
+
+_FAILURES: Final = frozenset({"ConversionFailed", "LoadFailed", "NoRoom", "NoDevice"})
+_ARRIVALS: Final = frozenset({"Serving", "Stopped"})
+"""Reasons of the Ready condition that are worth an Event; what lies on the way there is not."""
 
 
 class Statuses:
@@ -86,7 +92,11 @@ def changes(before: DeploymentStatus | None, after: DeploymentStatus) -> list[Ne
         if each not in _decisions(before)
     ]
     was, now = condition_of(before, ConditionType.READY) if before else None, condition_of(after, ConditionType.READY)
-    if now is not None and (was is None or (was.status, was.reason) != (now.status, now.reason)):
+    if now is None or (was is not None and (was.status, was.reason) == (now.status, now.reason)):
+        return told
+    if now.reason in _FAILURES:
+        told.append(News("Warning", now.reason, "Serve", after.summary))
+    elif now.reason in _ARRIVALS or (was is not None and was.status is ConditionStatus.TRUE):
         told.append(News("Normal", now.reason, "Serve", after.summary))
     return told
 
