@@ -17,10 +17,13 @@ import fsspec
 from forebay_convert.addresses import SCHEMES, scheme_of, shown
 from forebay_convert.failures import ConversionError, passing, refusal
 from forebay_convert.progress import Deadline, Progress
+from forebay_schema.conversion import ConversionFailure
 
 _CHUNK = 1 << 20
-_SILENCE_S = 30
+_SILENCE_S = 30.0
 _TELL_EVERY_S = 2.0
+_FORBIDDEN = (401, 403)
+_MISSING = (404, 410)
 _ADDRESS = "Check the address; a path is looked up on the machine where the conversion runs."
 _CREDENTIALS = "Check the credentials: source.secretRef in a cluster, the AWS_* variables on a laptop."
 
@@ -52,7 +55,7 @@ def fetch(wanted: Fetch, target: Path, deadline: Deadline, progress: Progress) -
     Raises:
         ConversionError: it is not there, may not be read, is too big, takes too long, or has another digest.
     """
-    with _translated(wanted), _opened(wanted) as stream:
+    with _translated(wanted), _opened(wanted, deadline) as stream:
         digest, size = hashlib.sha256(), 0
         told = time.monotonic()
         with target.open("xb") as file:
@@ -97,30 +100,43 @@ def _check_content(wanted: Fetch, size: int, found: str) -> None:
 @contextmanager
 def _translated(wanted: Fetch) -> Generator[None]:
     """Turn what file systems raise into sentences. Their clients' classes share no base but Exception."""
-    where = f"The {wanted.what} at {shown(wanted.uri)}"
     try:
         yield
     except ConversionError:
         raise
-    except FileNotFoundError as error:
-        raise ConversionError(refusal("fetch", f"{where} does not exist.", _ADDRESS)) from error
-    except PermissionError as error:
-        raise ConversionError(refusal("fetch", f"{where} may not be read: {_said(error)}.", _CREDENTIALS)) from error
-    except TimeoutError as error:
-        cause = f"{where} did not arrive in time: {_said(error)}."
-        raise ConversionError(passing("fetch", cause, "Try again, or raise the conversion's time limit.")) from error
     except Exception as error:
-        remedy = _CREDENTIALS if "redential" in _said(error) else "Try again; check that the address can be reached from here."
-        raise ConversionError(passing("fetch", f"{where} could not be fetched: {_said(error)}.", remedy)) from error
+        raise ConversionError(_in_words(_reason(error), wanted)) from error
 
 
-def _said(error: Exception) -> str:
-    text = " ".join(str(error).split())[:300]
+def _reason(error: BaseException) -> BaseException:
+    """fsspec calls every failed look at a web address a missing file; its cause says what it was."""
+    while isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _in_words(error: BaseException, wanted: Fetch) -> ConversionFailure:
+    where, said = f"The {wanted.what} at {shown(wanted.uri)}", _said(error, wanted.uri)
+    status = getattr(error, "status", None)
+    if isinstance(error, FileNotFoundError) or status in _MISSING:
+        return refusal("fetch", f"{where} does not exist.", _ADDRESS)
+    if isinstance(error, PermissionError) or status in _FORBIDDEN:
+        return refusal("fetch", f"{where} may not be read: {said}.", _CREDENTIALS)
+    if isinstance(error, TimeoutError):
+        cause = f"{where} did not arrive in time: {said}."
+        return passing("fetch", cause, "Try again, or raise the conversion's time limit.")
+    remedy = _CREDENTIALS if "redential" in said else "Try again; check that the address can be reached from here."
+    return passing("fetch", f"{where} could not be fetched: {said}.", remedy)
+
+
+def _said(error: BaseException, uri: str) -> str:
+    """The error in one line. Clients like to repeat the address, which may hold a secret."""
+    text = " ".join(str(error).replace(uri, shown(uri)).split())[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 @contextmanager
-def _opened(wanted: Fetch) -> Generator[_Readable]:
+def _opened(wanted: Fetch, deadline: Deadline) -> Generator[_Readable]:
     scheme = scheme_of(wanted.uri)
     if scheme not in SCHEMES:
         raise ConversionError(
@@ -135,28 +151,28 @@ def _opened(wanted: Fetch) -> Generator[_Readable]:
         return
     if scheme == "file":
         _check_plain_file(wanted)
-    file = _open_remote(wanted.uri, scheme)
+    file = _open_remote(wanted.uri, scheme, max(1.0, min(_SILENCE_S, deadline.remaining())))
     try:
         yield file
     finally:
         file.close()
 
 
-def _open_remote(uri: str, scheme: str) -> Any:
-    files, path = fsspec.core.url_to_fs(uri, **_client_options(scheme))
+def _open_remote(uri: str, scheme: str, silence_s: float) -> Any:
+    files, path = fsspec.core.url_to_fs(uri, **_client_options(scheme, silence_s))
     # A block size of zero streams: no range requests, which not every server knows.
     return files.open(path, "rb", **({"block_size": 0} if scheme in ("http", "https") else {}))
 
 
-def _client_options(scheme: str) -> dict[str, object]:
+def _client_options(scheme: str, silence_s: float) -> dict[str, object]:
     if scheme in ("http", "https"):
         from aiohttp import ClientTimeout  # noqa: PLC0415 - slow to import, and few sources come by http
 
-        timeout = ClientTimeout(total=None, sock_connect=_SILENCE_S, sock_read=_SILENCE_S)
+        timeout = ClientTimeout(total=None, sock_connect=silence_s, sock_read=silence_s)
         return {"client_kwargs": {"timeout": timeout}, "skip_instance_cache": True}
     if scheme == "s3":
         retries = {"max_attempts": 2}
-        return {"config_kwargs": {"connect_timeout": _SILENCE_S, "read_timeout": _SILENCE_S, "retries": retries}}
+        return {"config_kwargs": {"connect_timeout": silence_s, "read_timeout": silence_s, "retries": retries}}
     return {}
 
 
