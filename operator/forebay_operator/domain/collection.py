@@ -15,6 +15,8 @@ ArtifactKey = tuple[str, str]
 class Collected:
     actions: tuple[CollectArtifact, ...]
     unnamed_since: Mapping[ArtifactKey, float]
+    at: float
+    """When artifacts were looked through."""
 
 
 def named_by_status(namespace: str, status: DeploymentStatus | None) -> list[ArtifactKey]:
@@ -57,4 +59,4 @@ def collect(
         since[key] = max(unnamed_since.get(key, now), artifact.stored_at)
         if now - since[key] >= grace_s and artifact.namespace not in converting:
             actions.append(CollectArtifact(namespace=artifact.namespace, digest=artifact.digest))
-    return Collected(tuple(actions), since)
+    return Collected(tuple(actions), since, now)

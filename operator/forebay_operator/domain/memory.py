@@ -11,8 +11,9 @@ from forebay_operator.domain.failures import LoadFailure
 from forebay_operator.domain.fleet import Order, ReplicaKey, ServerReplicas
 from forebay_operator.domain.model_memory import ModelMemory
 from forebay_operator.domain.pools import PoolMemory, Site, SiteKey
-from forebay_operator.domain.rest import Rest
+from forebay_operator.domain.rest import Settled
 from forebay_operator.domain.snapshot import DeviceClass, Settings
+from forebay_operator.domain.status import DeploymentStatus
 from forebay_schema.addresses import ModelAddress
 
 
@@ -20,7 +21,10 @@ from forebay_schema.addresses import ModelAddress
 class Cache:
     """What saves work and changes nothing: not kept anywhere else than in the controller."""
 
-    rests: Mapping[ModelAddress, Rest] = field(default_factory=dict[ModelAddress, Rest])
+    settled: Mapping[ModelAddress, Settled] = field(default_factory=dict[ModelAddress, Settled])
+    """Models at rest."""
+    statuses: Mapping[ModelAddress, DeploymentStatus] = field(default_factory=dict[ModelAddress, DeploymentStatus])
+    """Of all models, as the step before returned them."""
     servers: Mapping[str, ServerReplicas] = field(default_factory=dict[str, ServerReplicas])
     classes: tuple[DeviceClass, ...] = ()
     sites: Mapping[SiteKey, Site] = field(default_factory=dict[SiteKey, Site])
@@ -38,4 +42,6 @@ class Memory:
     pools: PoolMemory = field(default_factory=PoolMemory)
     unnamed_since: Mapping[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
     """Artifacts (namespace, digest) that nobody names, and since when."""
+    collected_at: float | None = None
+    """When artifacts were last looked through."""
     cache: Cache = field(default_factory=Cache, compare=False, repr=False)

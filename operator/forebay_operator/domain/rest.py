@@ -12,6 +12,7 @@ from forebay_operator.domain.collection import ArtifactKey
 from forebay_operator.domain.conversions import ConversionState
 from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.fleet import Replica, ReplicaKey
+from forebay_operator.domain.model_memory import ModelMemory
 from forebay_operator.domain.outcome import Outcome
 from forebay_operator.domain.placement import ClaimKey
 from forebay_operator.domain.pools import Site
@@ -60,6 +61,14 @@ class Rest:
     def under_load(self, replicas: tuple[Replica, ...], gateway: GatewayDemand | None, scaling: Scaling) -> "Rest":
         """The same model with another load, which calls for nothing else."""
         return replace(self, replicas=replicas, gateway=gateway, scaling=scaling)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A model at rest, and what is remembered of it."""
+
+    rest: Rest
+    memory: ModelMemory
 
 
 def rest_of(outcome: Outcome, said: DeploymentStatus, gateway: GatewayDemand | None) -> Rest | None:

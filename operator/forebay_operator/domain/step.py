@@ -1,6 +1,6 @@
 """The control step: a snapshot and a memory in, actions, a memory and statuses out. Pure; a world observes and acts."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from forebay_operator.domain import (
@@ -16,6 +16,7 @@ from forebay_operator.domain import (
 )
 from forebay_operator.domain.actions import Action, SetRoutes, WriteStatus
 from forebay_operator.domain.assessment import Assessment
+from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.fleet import Fleet, Order, Replica, ReplicaKey, is_overdue, muster
 from forebay_operator.domain.memory import Cache, Memory
 from forebay_operator.domain.model_memory import ModelMemory
@@ -23,11 +24,14 @@ from forebay_operator.domain.orders import OrderBook
 from forebay_operator.domain.outcome import Outcome
 from forebay_operator.domain.placement import ClaimKey, Placement
 from forebay_operator.domain.pools import Sizing
-from forebay_operator.domain.rest import Rest, rest_of
-from forebay_operator.domain.snapshot import ConversionId, Snapshot
+from forebay_operator.domain.rest import Settled, rest_of
+from forebay_operator.domain.snapshot import ConversionId, GatewayDemand, Snapshot
 from forebay_operator.domain.status import DeploymentStatus
-from forebay_operator.domain.survey import Settled, Survey
+from forebay_operator.domain.survey import Survey
 from forebay_schema.addresses import ModelAddress
+
+_COLLECTS_EVERY_S = 10.0
+"""Where nothing changes, artifacts are looked through this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,11 @@ def step(snapshot: Snapshot, memory: Memory) -> StepResult:
     # 4. What that means for each model: loads and unloads, routes, statuses.
     outcomes = [outcome.conclude(each, plan) for each in busy]
     book = OrderBook(snapshot.now, standing, memory.last_sequence)
-    orders.give(book, outcomes, fleet, {each.address for each in snapshot.deployments}, snapshot.routes_acknowledged)
     said = [statuses.say(each, snapshot.now) for each in outcomes]
-    kept = _Kept.of(survey, outcomes, said, resting)
+    kept = _keep(snapshot, memory, survey, resting, list(zip(outcomes, said, strict=True)))
+    orders.give(book, outcomes, fleet, kept.models, snapshot.routes_acknowledged)
     # 5. What nobody names any more.
-    collected = _collect(snapshot, memory, kept)
+    collected = _collect(snapshot, memory, kept, is_changed=bool(busy))
     return StepResult(
         actions=(
             *_start_conversions(busy),
@@ -77,8 +81,10 @@ def step(snapshot: Snapshot, memory: Memory) -> StepResult:
             failures=failed,
             pools=sizing.memory,
             unnamed_since=collected.unnamed_since,
+            collected_at=collected.at,
             cache=Cache(
-                rests=kept.rests,
+                settled=kept.settled,
+                statuses=kept.written,
                 servers=fleet.by_server,
                 classes=survey.classes,
                 sites=survey.sites,
@@ -127,7 +133,8 @@ def _footprint(busy: Iterable[Assessment], resting: Iterable[Settled]) -> Callab
     for each in busy:
         needs.update(each.needs())
     for settled in resting:
-        needs.update(settled.rest.needs)
+        if settled.rest.needs:
+            needs.update(settled.rest.needs)
 
     def footprint(replica: Replica) -> int:
         measured = replica.footprint_bytes
@@ -181,28 +188,53 @@ class _Kept:
     """What is remembered and said of every model, by address."""
 
     models: dict[ModelAddress, ModelMemory]
-    rests: dict[ModelAddress, Rest]
+    settled: dict[ModelAddress, Settled]
     written: dict[ModelAddress, DeploymentStatus]
 
     @classmethod
-    def of(
-        cls, survey: Survey, outcomes: Iterable[Outcome], said: Iterable[statuses.Said], resting: Iterable[Settled]
-    ) -> "_Kept":
-        kept = cls({}, {}, {})
-        for settled in resting:
-            deployment = settled.rest.outcome.assessment.sight.deployment
-            kept.models[deployment.address] = settled.memory
-            kept.rests[deployment.address] = settled.rest
-            if deployment.status is not None:
-                kept.written[deployment.address] = deployment.status
-        for each, now in zip(outcomes, said, strict=True):
-            address = each.assessment.sight.deployment.address
-            kept.models[address] = _remember(each, now)
-            kept.written[address] = now.status
-            rest = rest_of(each, now.status, survey.gateway(address))
-            if rest is not None:
-                kept.rests[address] = rest
+    def copy_of(cls, memory: Memory, present: Collection[Deployment]) -> "_Kept":
+        """That of the step before, without the models that are gone."""
+        kept = cls(dict(memory.models), dict(memory.cache.settled), dict(memory.cache.statuses))
+        if len(kept.models) == len(present) and all(each.address in kept.models for each in present):
+            return kept
+        addresses = {each.address for each in present}
+        for address in [address for address in kept.models if address not in addresses]:
+            del kept.models[address]
+            kept.settled.pop(address, None)
+            kept.written.pop(address, None)
         return kept
+
+    def keep(self, settled: Settled) -> None:
+        address = settled.rest.outcome.assessment.sight.deployment.address
+        if self.settled.get(address) is not settled:
+            self.settled[address] = settled
+            self.models[address] = settled.memory
+
+    def conclude(self, each: Outcome, said: statuses.Said, gateway: GatewayDemand | None) -> None:
+        address = each.assessment.sight.deployment.address
+        remembered = _remember(each, said)
+        self.models[address] = remembered
+        self.written[address] = said.status
+        rest = rest_of(each, said.status, gateway)
+        if rest is not None:
+            self.settled[address] = Settled(rest, remembered)
+        else:
+            self.settled.pop(address, None)
+
+
+def _keep(
+    snapshot: Snapshot,
+    memory: Memory,
+    survey: Survey,
+    resting: Iterable[Settled],
+    concluded: Iterable[tuple[Outcome, statuses.Said]],
+) -> _Kept:
+    kept = _Kept.copy_of(memory, snapshot.deployments)
+    for settled in resting:
+        kept.keep(settled)
+    for each, said in concluded:
+        kept.conclude(each, said, survey.gateway(each.assessment.sight.deployment.address))
+    return kept
 
 
 def _remember(each: Outcome, said: statuses.Said) -> ModelMemory:
@@ -221,14 +253,15 @@ def _remember(each: Outcome, said: statuses.Said) -> ModelMemory:
     )
 
 
-def _collect(snapshot: Snapshot, memory: Memory, kept: _Kept) -> collection.Collected:
-    if not snapshot.artifacts:
-        return collection.Collected((), {})
+def _collect(snapshot: Snapshot, memory: Memory, kept: _Kept, *, is_changed: bool) -> collection.Collected:
+    last = memory.collected_at
+    if not is_changed and last is not None and snapshot.now - last < _COLLECTS_EVERY_S:
+        return collection.Collected((), memory.unnamed_since, last)
     named = collection.named_by_world(snapshot.servers, snapshot.conversions)
-    for rest in kept.rests.values():
-        named.update(rest.artifacts)
+    for settled in kept.settled.values():
+        named.update(settled.rest.artifacts)
     for deployment in snapshot.deployments:
-        if deployment.address not in kept.rests:
+        if deployment.address not in kept.settled:
             namespace = deployment.address.namespace
             named.update(collection.named_by_status(namespace, kept.written[deployment.address]))
             named.update(collection.named_by_status(namespace, deployment.status))

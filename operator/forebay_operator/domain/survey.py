@@ -1,7 +1,7 @@
 """Looks at one ModelDeployment after the other: what each wants, or that it is at rest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from forebay_operator.domain import assessment, demand, pools, scaling, statuses
 from forebay_operator.domain.assessment import Assessment, Sight
@@ -13,7 +13,7 @@ from forebay_operator.domain.fleet import Fleet, ReplicaKey
 from forebay_operator.domain.memory import Cache, Memory
 from forebay_operator.domain.model_memory import ModelMemory
 from forebay_operator.domain.pools import Site, SiteKey
-from forebay_operator.domain.rest import Rest
+from forebay_operator.domain.rest import Rest, Settled
 from forebay_operator.domain.revisions import identify
 from forebay_operator.domain.scaling import Scaling
 from forebay_operator.domain.snapshot import Conversion, ConversionId, GatewayDemand, Snapshot
@@ -21,14 +21,6 @@ from forebay_schema.addresses import ModelAddress
 
 _NO_DEMAND = GatewayDemand()
 _NO_FAILURES: Mapping[ReplicaKey, LoadFailure] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A model at rest, and what is remembered of it."""
-
-    rest: Rest
-    memory: ModelMemory
 
 
 class Survey:
@@ -44,21 +36,21 @@ class Survey:
         self.classes = classes_of(snapshot.capacity, snapshot.servers)
         # What is at rest is so under these settings and with these devices.
         same = memory.cache.settings == snapshot.settings and memory.cache.classes == self.classes
-        self._rests = memory.cache.rests if same else Cache().rests
+        self._settled = memory.cache.settled if same else Cache().settled
         self.sites: dict[SiteKey, Site] = dict(memory.cache.sites) if same else {}
 
     def look(self, deployment: Deployment) -> Assessment | Settled:
-        address = deployment.address
-        before = self._memory.models.get(address)
-        if before is None or before.uid != deployment.uid:
-            return self._assess(self._sight(deployment, ModelMemory(uid=deployment.uid)))
-        rest = self._rests.get(address)
-        replicas = self._fleet.replicas.get(address, ())
-        if rest is None or not rest.is_same(deployment, replicas, self._conversion_of(before)):
-            return self._assess(self._sight(deployment, before))
-        if rest.is_untouched(replicas, self.gateway(address), self._snapshot.now):
-            return Settled(rest, before)
-        return self._under_load(self._sight(deployment, before), rest)
+        """What a model wants; the very value of the step before, when nothing about it has changed."""
+        settled = self._settled.get(deployment.address)
+        if settled is None:
+            return self._assess(self._sight(deployment))
+        rest, replicas = settled.rest, self._fleet.replicas.get(deployment.address, ())
+        conversion = self._conversion_of(settled.memory) if self._conversions else None
+        if not rest.is_same(deployment, replicas, conversion):
+            return self._assess(self._sight(deployment))
+        if rest.is_untouched(replicas, self.gateway(deployment.address), self._snapshot.now):
+            return settled
+        return self._under_load(self._sight(deployment), rest)
 
     def gateway(self, address: ModelAddress) -> GatewayDemand | None:
         """What the gateways report of a model; None: nothing is known."""
@@ -66,11 +58,12 @@ class Survey:
         return None if demands is None else demands.get(address, _NO_DEMAND)
 
     def _conversion_of(self, before: ModelMemory) -> Conversion | None:
-        if not self._conversions or before.identity is None:
-            return None
-        return self._conversions.get(before.identity.conversion)
+        return self._conversions.get(before.identity.conversion) if before.identity else None
 
-    def _sight(self, deployment: Deployment, before: ModelMemory) -> Sight:
+    def _sight(self, deployment: Deployment) -> Sight:
+        before = self._memory.models.get(deployment.address)
+        if before is None or before.uid != deployment.uid:
+            before = ModelMemory(uid=deployment.uid)
         identity = before.identity
         if identity is None or (identity.spec is not deployment.spec and identity.spec != deployment.spec):
             identity = identify(deployment.address.namespace, deployment.spec)
