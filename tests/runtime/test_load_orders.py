@@ -2,6 +2,7 @@
 
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,12 +17,32 @@ from runtime_servers import Answer, Server, running_server, wait_for
 ONES = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}]}
 
 
-@pytest.fixture
-def explicit(tmp_path: Path) -> Iterator[Server]:
-    """An empty server with 20 MiB of simulated device memory."""
-    arguments = ("--model-control-mode", "explicit", "--device", "simulated:20Mi", "--scratch", str(tmp_path / "scratch"))
-    with running_server(tmp_path / "run", *arguments) as running:
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """20 MiB of simulated device memory."""
+    folder = tmp_path_factory.mktemp("orders")
+    arguments = ("--model-control-mode", "explicit", "--device", "simulated:20Mi", "--scratch", str(folder / "scratch"))
+    with running_server(folder / "run", *arguments) as running:
         yield running
+
+
+@pytest.fixture
+def explicit(shared_server: Server) -> Iterator[Server]:
+    """The server with nothing loaded, before and after."""
+    yield shared_server
+    for name, _ in shared_server.index():
+        shared_server.request("POST", f"/v2/repository/models/{name}/unload")
+
+
+@pytest.fixture
+def m() -> str:
+    """A model's name that no other test has used."""
+    return f"m{uuid.uuid4().hex}"
+
+
+def states(server: Server, *models: str) -> dict[tuple[str, str], str]:
+    """The index, of these models only."""
+    return {key: state for key, state in server.index().items() if key[0] in models}
 
 
 @pytest.fixture
@@ -47,93 +68,93 @@ def first_value(answer: Answer) -> float:
     return float(answer.json["outputs"][0]["data"][0])
 
 
-def test_a_loaded_artifact_answers_under_its_version(explicit: Server, store: Path) -> None:
-    assert explicit.load("m", order(store, 3, 1, constant=5.0)).status == 200
-    assert explicit.index() == {("m", "3"): "READY"}
-    answer = explicit.infer_json("m", ONES)
+def test_a_loaded_artifact_answers_under_its_version(explicit: Server, m: str, store: Path) -> None:
+    assert explicit.load(m, order(store, 3, 1, constant=5.0)).status == 200
+    assert states(explicit, m) == {(m, "3"): "READY"}
+    answer = explicit.infer_json(m, ONES)
     assert first_value(answer) == 6.0
     assert answer.json["model_version"] == "3"
 
 
-def test_versions_live_side_by_side_each_with_its_own_configuration(explicit: Server, store: Path) -> None:
-    explicit.load("m", order(store, 1, 1, constant=1.0), ServingConfig(max_batch_size=4))
-    explicit.load("m", order(store, 2, 2, constant=2.0), ServingConfig(max_batch_size=16, max_queue_delay_us=100))
-    assert first_value(explicit.infer_json("m", ONES, {"forebay-version": "1"})) == 2.0
-    assert first_value(explicit.infer_json("m", ONES, {"forebay-version": "2"})) == 3.0
-    assert explicit.request("GET", "/v2/models/m/versions/1/config").json["max_batch_size"] == 4
-    second = explicit.request("GET", "/v2/models/m/versions/2/config").json
+def test_versions_live_side_by_side_each_with_its_own_configuration(explicit: Server, m: str, store: Path) -> None:
+    explicit.load(m, order(store, 1, 1, constant=1.0), ServingConfig(max_batch_size=4))
+    explicit.load(m, order(store, 2, 2, constant=2.0), ServingConfig(max_batch_size=16, max_queue_delay_us=100))
+    assert first_value(explicit.infer_json(m, ONES, {"forebay-version": "1"})) == 2.0
+    assert first_value(explicit.infer_json(m, ONES, {"forebay-version": "2"})) == 3.0
+    assert explicit.request("GET", f"/v2/models/{m}/versions/1/config").json["max_batch_size"] == 4
+    second = explicit.request("GET", f"/v2/models/{m}/versions/2/config").json
     assert (second["max_batch_size"], second["dynamic_batching"]["max_queue_delay_microseconds"]) == (16, 100)
 
 
-def test_the_same_order_again_changes_nothing(explicit: Server, store: Path) -> None:
-    explicit.load("m", order(store, 1, 1))
-    explicit.infer_json("m", ONES)
-    assert explicit.load("m", order(store, 1, 2)).status == 200
-    assert explicit.metric("nv_inference_count", model="m", version="1") == 1
+def test_the_same_order_again_changes_nothing(explicit: Server, m: str, store: Path) -> None:
+    explicit.load(m, order(store, 1, 1))
+    explicit.infer_json(m, ONES)
+    assert explicit.load(m, order(store, 1, 2)).status == 200
+    assert explicit.metric("nv_inference_count", model=m, version="1") == 1
 
 
-def test_an_older_order_that_arrives_late_is_answered_and_ignored(explicit: Server, store: Path) -> None:
-    explicit.load("m", order(store, 1, 5))
-    assert explicit.unload("m", UnloadOrder(forebay_version=1, forebay_sequence=4)).status == 200
-    assert explicit.index() == {("m", "1"): "READY"}
-    assert explicit.unload("m", UnloadOrder(forebay_version=1, forebay_sequence=6)).status == 200
-    assert explicit.load("m", order(store, 1, 5)).status == 200
-    assert explicit.index() == {("m", "1"): "UNAVAILABLE"}
+def test_an_older_order_that_arrives_late_is_answered_and_ignored(explicit: Server, m: str, store: Path) -> None:
+    explicit.load(m, order(store, 1, 5))
+    assert explicit.unload(m, UnloadOrder(forebay_version=1, forebay_sequence=4)).status == 200
+    assert states(explicit, m) == {(m, "1"): "READY"}
+    assert explicit.unload(m, UnloadOrder(forebay_version=1, forebay_sequence=6)).status == 200
+    assert explicit.load(m, order(store, 1, 5)).status == 200
+    assert states(explicit, m) == {(m, "1"): "UNAVAILABLE"}
 
 
-def test_unloading_one_version_leaves_the_others(explicit: Server, store: Path) -> None:
-    explicit.load("m", order(store, 1, 1))
-    explicit.load("m", order(store, 2, 2, constant=2.0))
-    explicit.unload("m", UnloadOrder(forebay_version=1, forebay_sequence=3))
-    assert explicit.index() == {("m", "1"): "UNAVAILABLE", ("m", "2"): "READY"}
-    assert first_value(explicit.infer_json("m", ONES)) == 3.0
+def test_unloading_one_version_leaves_the_others(explicit: Server, m: str, store: Path) -> None:
+    explicit.load(m, order(store, 1, 1))
+    explicit.load(m, order(store, 2, 2, constant=2.0))
+    explicit.unload(m, UnloadOrder(forebay_version=1, forebay_sequence=3))
+    assert states(explicit, m) == {(m, "1"): "UNAVAILABLE", (m, "2"): "READY"}
+    assert first_value(explicit.infer_json(m, ONES)) == 3.0
 
 
-def test_unloading_what_was_never_loaded_is_no_error(explicit: Server) -> None:
-    assert explicit.unload("m", UnloadOrder(forebay_version=1, forebay_sequence=1)).status == 200
+def test_unloading_what_was_never_loaded_is_no_error(explicit: Server, m: str) -> None:
+    assert explicit.unload(m, UnloadOrder(forebay_version=1, forebay_sequence=1)).status == 200
 
 
-def test_a_load_that_passes_the_devices_memory_is_refused_with_numbers(explicit: Server, store: Path) -> None:
-    assert explicit.load("a", order(store, 1, 1, memory=12 * MIB)).status == 200
-    refused = explicit.load("b", order(store, 1, 1, memory=12 * MIB, constant=2.0))
+def test_a_load_that_passes_the_devices_memory_is_refused_with_numbers(explicit: Server, m: str, store: Path) -> None:
+    assert explicit.load(f"{m}-a", order(store, 1, 1, memory=12 * MIB)).status == 200
+    refused = explicit.load(f"{m}-b", order(store, 1, 1, memory=12 * MIB, constant=2.0))
     assert refused.status == 400
     assert "it takes 12.0 MiB of device memory, 8.0 MiB of 20.0 MiB are free" in refused.json["error"]
-    assert explicit.index() == {("a", "1"): "READY", ("b", "1"): "UNAVAILABLE"}
-    explicit.unload("a", UnloadOrder(forebay_version=1, forebay_sequence=2))
-    assert explicit.load("b", order(store, 1, 2, memory=12 * MIB, constant=2.0)).status == 200
+    assert states(explicit, f"{m}-a", f"{m}-b") == {(f"{m}-a", "1"): "READY", (f"{m}-b", "1"): "UNAVAILABLE"}
+    explicit.unload(f"{m}-a", UnloadOrder(forebay_version=1, forebay_sequence=2))
+    assert explicit.load(f"{m}-b", order(store, 1, 2, memory=12 * MIB, constant=2.0)).status == 200
 
 
-def test_a_load_that_passes_its_own_limit_is_refused_with_numbers(explicit: Server, store: Path) -> None:
-    refused = explicit.load("m", order(store, 1, 1, memory=12 * MIB, limit=4 * MIB))
+def test_a_load_that_passes_its_own_limit_is_refused_with_numbers(explicit: Server, m: str, store: Path) -> None:
+    refused = explicit.load(m, order(store, 1, 1, memory=12 * MIB, limit=4 * MIB))
     assert (refused.status, "its own limit is 4.0 MiB" in refused.json["error"]) == (400, True)
 
 
-def test_the_estimate_is_the_footprint_of_a_simulated_device(explicit: Server, store: Path) -> None:
-    explicit.load("m", order(store, 1, 1, memory=7 * MIB), ServingConfig(max_batch_size=32))
-    assert explicit.metric("forebay_model_memory_bytes", model="m", version="1") == 7 * MIB
+def test_the_estimate_is_the_footprint_of_a_simulated_device(explicit: Server, m: str, store: Path) -> None:
+    explicit.load(m, order(store, 1, 1, memory=7 * MIB), ServingConfig(max_batch_size=32))
+    assert explicit.metric("forebay_model_memory_bytes", model=m, version="1") == 7 * MIB
     assert explicit.metric("forebay_device_memory_total_bytes", kind="simulated") == 20 * MIB
 
 
-def test_an_artifact_that_is_not_what_was_ordered_is_refused(explicit: Server, store: Path) -> None:
+def test_an_artifact_that_is_not_what_was_ordered_is_refused(explicit: Server, m: str, store: Path) -> None:
     wrong = order(store, 1, 1).model_copy(update={"forebay_digest": "0" * 64})
-    refused = explicit.load("m", wrong)
+    refused = explicit.load(m, wrong)
     assert (refused.status, "ordered was 000" in refused.json["error"]) == (400, True)
 
 
-def test_a_damaged_model_file_is_refused_and_the_mended_one_loads(explicit: Server, store: Path) -> None:
-    good = order(store, 1, 1)
+def test_a_damaged_model_file_is_refused_and_the_mended_one_loads(explicit: Server, m: str, store: Path) -> None:
+    good = order(store, 1, 1, constant=91.0)
     model = Path(good.forebay_artifact) / "model.onnx"
     content = model.read_bytes()
     model.write_bytes(content[:-1] + b"?")
-    refused = explicit.load("m", good)
+    refused = explicit.load(m, good)
     assert (refused.status, "its manifest says" in refused.json["error"]) == (400, True)
     model.write_bytes(content)
-    assert explicit.load("m", good.model_copy(update={"forebay_sequence": 2})).status == 200
+    assert explicit.load(m, good.model_copy(update={"forebay_sequence": 2})).status == 200
 
 
-def test_an_artifact_that_is_not_there_is_refused(explicit: Server, store: Path) -> None:
-    missing = order(store, 1, 1).model_copy(update={"forebay_artifact": str(store / "nowhere")})
-    refused = explicit.load("m", missing)
+def test_an_artifact_that_is_not_there_is_refused(explicit: Server, m: str, store: Path) -> None:
+    missing = order(store, 1, 1, constant=92.0).model_copy(update={"forebay_artifact": str(store / "nowhere")})
+    refused = explicit.load(m, missing)
     assert (refused.status, "cannot be fetched" in refused.json["error"]) == (400, True)
 
 
@@ -144,13 +165,15 @@ def test_an_artifact_that_is_not_there_is_refused(explicit: Server, store: Path)
         pytest.param({"forebay_version": 0, "forebay_sequence": 1}, "forebay_version", id="version zero"),
     ],
 )
-def test_orders_that_are_not_right_are_refused_by_field(explicit: Server, parameters: dict[str, int], part: str) -> None:
-    answer = explicit.request("POST", "/v2/repository/models/m/load", json.dumps({"parameters": parameters}))
+def test_orders_that_are_not_right_are_refused_by_field(
+    explicit: Server, m: str, parameters: dict[str, int], part: str
+) -> None:
+    answer = explicit.request("POST", f"/v2/repository/models/{m}/load", json.dumps({"parameters": parameters}))
     assert (answer.status, part in answer.json["error"]) == (400, True)
 
 
-def test_a_provider_that_the_device_cannot_be_is_refused(explicit: Server, store: Path) -> None:
-    refused = explicit.load("m", order(store, 1, 1), ServingConfig(provider="cuda"))
+def test_a_provider_that_the_device_cannot_be_is_refused(explicit: Server, m: str, store: Path) -> None:
+    refused = explicit.load(m, order(store, 1, 1), ServingConfig(provider="cuda"))
     assert (refused.status, "asks for provider cuda" in refused.json["error"]) == (400, True)
 
 
