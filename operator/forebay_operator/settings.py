@@ -1,4 +1,4 @@
-"""What the operator is told at its start: a document that the chart writes, some arguments, and from the environment who it is."""
+"""What the operator is told at its start: the chart's document, some arguments, and from the environment who it is."""
 
 import os
 import socket

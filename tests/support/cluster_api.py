@@ -5,7 +5,6 @@ import http.client
 import json
 import ssl
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,8 +36,6 @@ class Api:
         self._host = urlparse(server).netloc
         self._token = token
         self._context = context or _unverified()
-        # One connection for each thread.
-        self._local = threading.local()
 
     @classmethod
     def of_kubeconfig(cls, path: Path) -> "Api":
@@ -111,24 +108,16 @@ class Api:
                 raise
 
     def _exchange(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = http.client.HTTPSConnection(self._host, context=self._context, timeout=30)
-            self._local.connection = connection
+        """One connection for each call: nothing to share between threads, nothing to close later."""
+        connection = http.client.HTTPSConnection(self._host, context=self._context, timeout=30)
         try:
             connection.request(method, path, body, dict(headers))
             answer = connection.getresponse()
             return answer.status, answer.read()
-        except (http.client.HTTPException, OSError) as error:
-            connection.close()
-            self._local.connection = None
+        except http.client.HTTPException as error:
             raise OSError(f"{type(error).__name__}: {error}") from error
-
-    def close(self) -> None:
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
+        finally:
             connection.close()
-            self._local.connection = None
 
 
 def eventually(condition: Callable[[], Any], what: str | Callable[[], str], timeout_s: float = 60.0) -> Any:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +70,6 @@ class Kubelet:
         self._thread.join()
         for pod in self._pods.values():
             _kill(pod)
-        self._api.close()
 
     def pods(self, component: str) -> list[PlayedPod]:
         return [pod for pod in list(self._pods.values()) if pod.component == component]
@@ -84,7 +82,6 @@ class Kubelet:
         while not self._end.wait(_LOOK_S):
             with contextlib.suppress(OSError, ApiError):
                 self._look()
-        self._api.close()
 
     def _look(self) -> None:
         present: set[str] = set()
@@ -196,10 +193,6 @@ def _kill(pod: PlayedPod) -> None:
         pod.process.kill()
     if pod.process is not None:
         pod.process.wait()
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _container(content: Json, state: Json, *, is_ready: bool) -> Json:

@@ -65,6 +65,7 @@ class ApiServer:
     def __init__(self, configuration: Configuration, counted: Callable[[str, str, int], None] | None = None) -> None:
         """`counted`: called for each call with its verb, the kind's plural and the status (0: no answer)."""
         self._client: Any = ApiClient(configuration)
+        self._client.user_agent = FIELD_MANAGER
         self._counted = counted
 
     async def close(self) -> None:
