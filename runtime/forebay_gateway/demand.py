@@ -1,20 +1,22 @@
 """How many requests came for each model, each counted once, and how many are on their way. No I/O, no clock.
 
-Three sources see the attempts of a request: the holder sees those that reach it, Envoy's load reports count those sent to
-replicas (`issued`), Envoy's statistics count retries, and attempts that never reached a replica (`failed`). A first attempt is
-one that is no retry. So, over all requests of a model:
+Envoy counts attempts, not requests: `attempts` that were sent to a replica or the holder, `failed` ones that reached neither,
+and how many of them were `retries`. A request is an attempt that is no retry:
 
-    first attempts at replicas = issued + failed - retries + retries that went to the holder
+    requests = attempts + failed - retries
 
-The sources are read one after the other, retries last, so that the sum is never ahead; it catches up and never falls.
+These counters are read each second; what has reached the holder first since then is added, so that a waiting request shows at
+once. The sum is never ahead, and never falls: a retry that is due but not sent yet is made up for at the next reading.
+
+(Envoy's load reports would give the attempts, too, but leave out those of a cluster's first second.)
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import quote
 
-from forebay_gateway.xds.loads import Load
 from forebay_gateway.xds.names import ClusterName
 from forebay_schema.addresses import ModelAddress
 from forebay_schema.demand import ModelDemand
@@ -22,79 +24,87 @@ from forebay_schema.demand import ModelDemand
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Envoy's counters of one model, since that Envoy's start."""
+    """Envoy's counters of one cluster, since the cluster's start."""
 
-    retries: int = 0
+    attempts: int = 0
     failed: int = 0
+    retries: int = 0
+
+    @property
+    def requests(self) -> int:
+        return self.attempts + self.failed - self.retries
 
 
-_SUFFIXES = ("upstream_rq_retry", "upstream_rq_pending_failure_eject")
-_FILTER = rf"^cluster\.[hg]/.*\.({'|'.join(_SUFFIXES)})$"
-STATISTICS_PATH = f"/stats?usedonly&filter={quote(_FILTER)}"
+_COUNTERS: Final = {
+    "upstream_rq_total": "attempts",
+    "upstream_rq_pending_failure_eject": "failed",
+    "upstream_rq_retry": "retries",
+}
+_FILTER: Final = rf"^cluster\.[hg]/.*\.({'|'.join(_COUNTERS)})$"
+STATISTICS_PATH: Final = f"/stats?usedonly&filter={quote(_FILTER)}"
 """What to ask Envoy's administration for: only clusters that have anything to say answer."""
 
 
-def attempts_of(statistics: Mapping[str, int]) -> dict[ModelAddress, Attempts]:
-    """The counters in Envoy's statistics, over all clusters of a model."""
-    retries, failed = Counter[ModelAddress](), Counter[ModelAddress]()
+def attempts_of(statistics: Mapping[str, int]) -> dict[ClusterName, Attempts]:
+    """The counters of the models' clusters in Envoy's statistics."""
+    values: defaultdict[ClusterName, dict[str, int]] = defaultdict(dict)
     for name, value in statistics.items():
         cluster, _, counter = name.removeprefix("cluster.").rpartition(".")
         parsed = ClusterName.parse(cluster)
-        if parsed:
-            (retries if counter == _SUFFIXES[0] else failed)[parsed.address] += value
-    return {address: Attempts(retries[address], failed[address]) for address in retries.keys() | failed.keys()}
+        if parsed and counter in _COUNTERS:
+            values[parsed][_COUNTERS[counter]] = value
+    return {name: Attempts(**counters) for name, counters in values.items()}
 
 
 class Ledger:
     """The demand of every model since the gateway's start."""
 
     def __init__(self) -> None:
-        self._issued = Counter[ModelAddress]()
-        self._retries = Counter[ModelAddress]()
-        self._failed = Counter[ModelAddress]()
-        self._seen: dict[ModelAddress, Attempts] | None = None
-        self._in_flight: dict[ModelAddress, int] = {}
-        self._direct = Counter[ModelAddress]()
+        self._seen: Mapping[ClusterName, Attempts] = {}
+        self._requests = Counter[ModelAddress]()
+        self._at_holder_then: Mapping[ModelAddress, int] = {}
+        self._arrivals = Counter[ModelAddress]()
+        self._in_flight: Mapping[ModelAddress, int] = {}
 
     @property
     def in_flight(self) -> Mapping[ModelAddress, int]:
+        """Requests at replicas, by the last load report."""
         return self._in_flight
 
-    def take_loads(self, loads: Mapping[ModelAddress, Load]) -> None:
-        self._in_flight = {address: load.in_flight for address, load in loads.items() if load.in_flight}
-        for address, load in loads.items():
-            if load.issued:
-                self._issued[address] += load.issued
+    def take_in_flight(self, in_flight: Mapping[ModelAddress, int]) -> None:
+        self._in_flight = {address: number for address, number in in_flight.items() if number}
 
-    def start_with(self, attempts: Mapping[ModelAddress, Attempts]) -> None:
-        """An Envoy is there whose counters stand at these values: none for a new one."""
-        self._seen = dict(attempts)
+    def start_with(self, attempts: Mapping[ClusterName, Attempts]) -> None:
+        """An Envoy is there whose counters stand at these values: nothing for a new one."""
+        self._seen = attempts
 
-    def take_attempts(self, attempts: Mapping[ModelAddress, Attempts], at_holder_later: Mapping[ModelAddress, int]) -> None:
-        """Take Envoy's counters, and how many retries the holder has seen since our start."""
-        seen = self._seen or {}
-        for address, now in attempts.items():
-            before = seen.get(address, Attempts())
-            self._retries[address] += max(now.retries - before.retries, 0)
-            self._failed[address] += max(now.failed - before.failed, 0)
-        self._seen = dict(attempts)
-        for address in self._issued.keys() | self._failed.keys():
-            sent = self._issued[address] + self._failed[address]
-            direct = sent - self._retries[address] + at_holder_later.get(address, 0)
-            self._direct[address] = max(self._direct[address], direct)
+    def take_attempts(self, attempts: Mapping[ClusterName, Attempts], first_at_holder: Mapping[ModelAddress, int]) -> None:
+        """Take Envoy's counters, and how many requests had reached the holder first since our start when they were read."""
+        for name, now in attempts.items():
+            before = self._seen.get(name, Attempts())
+            # A cluster that was removed and made again counts from zero.
+            began_anew = now.attempts < before.attempts
+            self._requests[name.address] += now.requests - (0 if began_anew else before.requests)
+        self._seen = attempts
+        self._at_holder_then = dict(first_at_holder)
+
+    def arrivals(self, first_at_holder: Mapping[ModelAddress, int]) -> Mapping[ModelAddress, int]:
+        """Requests that came for each model since our start."""
+        for address in self._requests.keys() | first_at_holder.keys():
+            since = first_at_holder.get(address, 0) - self._at_holder_then.get(address, 0)
+            self._arrivals[address] = max(self._arrivals[address], self._requests[address] + since)
+        return self._arrivals
 
     def demand(self, held: Mapping[ModelAddress, int], first_at_holder: Mapping[ModelAddress, int]) -> tuple[ModelDemand, ...]:
-        """The lines of the models with anything to report, in order."""
-        addresses: Iterable[ModelAddress] = sorted(
-            held.keys() | first_at_holder.keys() | self._in_flight.keys() | self._direct.keys()
-        )
+        """The models with anything to report, in order."""
+        arrivals = self.arrivals(first_at_holder)
         return tuple(
             ModelDemand(
                 namespace=address.namespace,
                 name=address.name,
                 held=held.get(address, 0),
                 in_flight=self._in_flight.get(address, 0),
-                arrivals=first_at_holder.get(address, 0) + self._direct[address],
+                arrivals=arrivals.get(address, 0),
             )
-            for address in addresses
+            for address in sorted(held.keys() | self._in_flight.keys() | arrivals.keys())
         )

@@ -6,14 +6,14 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from forebay_gateway import atomicfile, control, metrics
 from forebay_gateway.control import Page
-from forebay_gateway.demand import STATISTICS_PATH, Ledger, attempts_of
+from forebay_gateway.demand import STATISTICS_PATH, Attempts, Ledger, attempts_of
 from forebay_gateway.envoy import admin
 from forebay_gateway.envoy.supervisor import Supervisor
 from forebay_gateway.holder.connections import Departures, serve_grpc, serve_http
@@ -24,10 +24,10 @@ from forebay_gateway.rundir import lock, private_folder, unlink_stale
 from forebay_gateway.settings import Settings, check_socket_path, sockets_for
 from forebay_gateway.ticker import Ticker
 from forebay_gateway.xds import server as xds_server
-from forebay_gateway.xds.loads import loads_of
+from forebay_gateway.xds.loads import in_flight_of
+from forebay_gateway.xds.names import ClusterName
 from forebay_gateway.xds.publisher import Publisher
 from forebay_gateway.xds.store import ResourceStore
-from forebay_schema.addresses import ModelAddress
 from forebay_schema.demand import DemandLine
 from forebay_schema.logs import Logger
 
@@ -35,6 +35,7 @@ _log: Final = Logger(__name__)
 
 _REPORT_S: Final = 1.0
 _REPORT_WHILE_LETTING_GO_S: Final = 0.1
+_COUNT_S: Final = 1.0
 _FAREWELL_S: Final = 0.05
 
 
@@ -55,7 +56,6 @@ class Gateway:
         self._supervisor = Supervisor(settings, self._sockets, self._on_envoy_started, self._on_envoy_ready)
         self._acknowledged = NO_ROUTES
         self._envoy_ready = False
-        self._statistics: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set.
@@ -67,13 +67,19 @@ class Gateway:
             self._prepare_folders(stack)
             unlink_stale(self._settings.control_socket)
             await stack.enter_async_context(await control.serve(self._page, self._settings.control_socket))
-            await self._supervisor.take_over()
+            await self._take_over()
             stack.push_async_callback(self._supervisor.stop)
             async with asyncio.TaskGroup() as tasks:
-                work = [tasks.create_task(self._serve()), tasks.create_task(self._ticker.run())]
+                work = [tasks.create_task(job) for job in (self._serve(), self._ticker.run(), self._count_arrivals())]
                 await stop.wait()
                 for task in work:
                     task.cancel()
+
+    async def _take_over(self) -> None:
+        await self._supervisor.take_over()
+        # What a living Envoy has counted before our time is not ours.
+        with suppress(admin.AdminError):
+            self._ledger.start_with(await self._read_attempts())
 
     def _prepare_folders(self, stack: AsyncExitStack) -> None:
         check_socket_path(self._settings.control_socket)
@@ -97,12 +103,11 @@ class Gateway:
         stack.callback(departures.close)
         stack.callback(self._publisher.close)
         stack.push_async_callback(self._give_back)
-        for socket in (self._sockets.xds, self._sockets.holder("h"), self._sockets.holder("g")):
+        for socket in self._sockets.ours:
             unlink_stale(socket)
-        http = await serve_http(self._holder, departures, self._sockets.holder("h"))
-        stack.callback(http.close)
-        grpc = await serve_grpc(self._holder, self._sockets.holder("g"))
-        stack.callback(grpc.close)
+        servers = await serve_http(self._holder, departures, self._sockets) + await serve_grpc(self._holder, self._sockets)
+        for server in servers:
+            stack.callback(server.close)
         xds = await xds_server.serve(self._discovery, self._loads, self._sockets.xds)
         stack.push_async_callback(xds.stop, None)
 
@@ -141,19 +146,19 @@ class Gateway:
             atomicfile.write(settings.ready_file, json.dumps(ready))
 
     def _on_report(self, report: Any) -> None:
-        self._ledger.take_loads(loads_of(report))
+        self._ledger.take_in_flight(in_flight_of(report))
         self._holder.take_reports(self._ledger.in_flight)
         self._pace_reports()
-        if self._statistics is None or self._statistics.done():
-            self._statistics = asyncio.create_task(self._read_statistics())
 
-    async def _read_statistics(self) -> None:
-        try:
-            text = await admin.get(self._sockets.admin, STATISTICS_PATH)
-        except admin.AdminError:
-            # Envoy is going away: the next report finds a new one.
-            return
-        self._ledger.take_attempts(attempts_of(admin.parse_statistics(text)), self._holder.counts.later)
+    async def _count_arrivals(self) -> None:
+        while True:
+            await asyncio.sleep(_COUNT_S)
+            # Envoy may be away: a new one is coming, and its counters begin with zero.
+            with suppress(admin.AdminError):
+                self._ledger.take_attempts(await self._read_attempts(), self._holder.counts.first)
+
+    async def _read_attempts(self) -> Mapping[ClusterName, Attempts]:
+        return attempts_of(admin.parse_statistics(await admin.get(self._sockets.admin, STATISTICS_PATH)))
 
     def _pace_reports(self) -> None:
         self._loads.set_interval(_REPORT_WHILE_LETTING_GO_S if self._holder.letting_go else _REPORT_S)
@@ -186,14 +191,13 @@ class Gateway:
     def _families(self) -> list[metrics.Family]:
         counts, ledger = self._holder.counts, self._ledger
         held = self._holder.addresses()
-        arrivals = {ModelAddress(line.namespace, line.name): line.arrivals for line in ledger.demand({}, counts.first)}
         gauges: list[tuple[str, str, metrics.Values]] = [
             ("held", "Requests waiting for a replica.", {address: self._holder.held(address) for address in held}),
             ("held_bytes", "Bytes they are charged.", {address: self._holder.held_bytes(address) for address in held}),
             ("in_flight", "Requests at replicas, by Envoy's last report.", ledger.in_flight),
         ]
         counters: list[tuple[str, str, metrics.Values]] = [
-            ("arrivals_total", "Requests that came, each counted once.", arrivals),
+            ("arrivals_total", "Requests that came, each counted once.", ledger.arrivals(counts.first)),
             ("released_total", "Times a waiting request was let go.", counts.released),
             ("refused_total", "Requests that the holder refused.", counts.refused),
             ("gone_total", "Requests whose client left while they waited.", counts.gone),

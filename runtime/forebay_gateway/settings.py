@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from forebay_gateway.xds.names import Protocol
+from forebay_gateway.xds.names import PROTOCOLS, Protocol
 
 LONGEST_SOCKET_PATH: Final = 107
 """A Unix socket's address holds 108 bytes, the last of them zero."""
@@ -43,14 +43,24 @@ class Sockets:
     def admin(self) -> Path:
         return self.folder / "admin.sock"
 
+    @property
+    def ours(self) -> list[Path]:
+        """Those that our process listens on."""
+        return [self.xds, *map(self.holder, PROTOCOLS), *map(self.answers, PROTOCOLS)]
+
     def holder(self, protocol: Protocol) -> Path:
+        """Where a model's cluster brings requests that must wait."""
         return self.folder / f"hold-{protocol}.sock"
+
+    def answers(self, protocol: Protocol) -> Path:
+        """Where requests go that no cluster of a model was found for: nothing can wait there."""
+        return self.folder / f"answer-{protocol}.sock"
 
 
 def sockets_for(run_dir: Path, temporary: Path) -> Sockets:
     """Where the sockets are: in `run_dir`, or if that is too long in a folder under `temporary`, the same at every start."""
     here = Sockets(run_dir)
-    if len(os.fsencode(here.admin)) <= LONGEST_SOCKET_PATH:
+    if len(os.fsencode(here.answers("h"))) <= LONGEST_SOCKET_PATH:
         return here
     digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:16]
     return Sockets(temporary / f"forebay-{os.getuid()}-{digest}")

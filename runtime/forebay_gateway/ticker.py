@@ -10,9 +10,10 @@ _PERIOD_S: Final = 1.0
 
 
 class Ticker:
-    def __init__(self, line: Callable[[int], DemandLine]) -> None:
+    def __init__(self, line: Callable[[int], DemandLine], period_s: float = _PERIOD_S) -> None:
         """`line` makes the line of a sequence number."""
         self._line = line
+        self._period_s = period_s
         self._sequence = 0
         self._wake = asyncio.Event()
         self._current = asyncio.get_running_loop().create_future()
@@ -29,7 +30,7 @@ class Ticker:
             written, self._current = self._current, asyncio.get_running_loop().create_future()
             written.set_result(text)
             try:
-                async with asyncio.timeout(_PERIOD_S):
+                async with asyncio.timeout(self._period_s):
                     await self._wake.wait()
             except TimeoutError:
                 pass

@@ -23,8 +23,8 @@ def bootstrap(settings: Settings, sockets: Sockets) -> Json:
             ],
             "clusters": [
                 xds_cluster(XDS_CLUSTER, sockets.xds),
-                holder_cluster(HOLDER_CLUSTERS["h"], "h", sockets.holder("h")),
-                holder_cluster(HOLDER_CLUSTERS["g"], "g", sockets.holder("g")),
+                holder_cluster(HOLDER_CLUSTERS["h"], "h", sockets.answers("h")),
+                holder_cluster(HOLDER_CLUSTERS["g"], "g", sockets.answers("g")),
             ],
         },
         "dynamic_resources": {

@@ -107,6 +107,10 @@ def unreachable(address: ModelAddress) -> Answer:
     return _try_later(f"model '{address.name}': its replicas could not take the request, after many attempts")
 
 
+def not_set_up(address: ModelAddress) -> Answer:
+    return _try_later(f"model '{address.name}' is being set up at the gateway")
+
+
 def mirrored(address: ModelAddress) -> Answer:
     return Answer(
         status=503,

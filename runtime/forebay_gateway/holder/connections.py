@@ -4,7 +4,6 @@ import asyncio
 import select
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 from forebay_gateway.holder.answers import Answer
@@ -14,6 +13,7 @@ from forebay_gateway.holder.holder import Exchange, Holder
 from forebay_gateway.holder.http1 import ProtocolError, encode, parse_head
 from forebay_gateway.holder.http2 import Closed, Event, Http2Connection, Opened, Received
 from forebay_gateway.holder.queue import Held
+from forebay_gateway.settings import Sockets
 
 _BACKLOG = 4096
 _LINGER_S = 2.0
@@ -52,8 +52,9 @@ class Departures:
 class HttpConnection(asyncio.Protocol):
     """One HTTP/1.1 request. Its body is not read while it is held."""
 
-    def __init__(self, holder: Holder, departures: Departures) -> None:
+    def __init__(self, holder: Holder, departures: Departures, may_hold: bool) -> None:
         self._holder = holder
+        self._may_hold = may_hold
         self._departures = departures
         self._transport = cast(asyncio.Transport, None)
         self._descriptor = -1
@@ -95,7 +96,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _on_request(self, head: RequestHead) -> None:
         call = http_call(head, self._holder.default_namespace)
-        if not isinstance(call, ModelCall):
+        if not (isinstance(call, ModelCall) and self._may_hold):
             self.answer(_immediate(self._holder, call))
             return
         if not head.ended:
@@ -136,7 +137,7 @@ class GrpcStream:
             self._holder.depart(self._held)
 
     def _open(self, head: RequestHead) -> None:
-        if isinstance(self._call, ModelCall):
+        if isinstance(self._call, ModelCall) and self._connection.may_hold:
             self._held = self._holder.arrive(self._call, head, self)
         elif isinstance(self._call, NamedReadyCall) and not head.ended:
             pass
@@ -154,8 +155,9 @@ class GrpcStream:
 class GrpcConnection(asyncio.Protocol):
     """An HTTP/2 connection with many gRPC requests."""
 
-    def __init__(self, holder: Holder) -> None:
+    def __init__(self, holder: Holder, may_hold: bool) -> None:
         self.holder = holder
+        self.may_hold = may_hold
         self._transport = cast(asyncio.Transport, None)
         self._http2 = Http2Connection()
         self._streams: dict[int, GrpcStream] = {}
@@ -210,14 +212,24 @@ class GrpcConnection(asyncio.Protocol):
             self._transport.write(output)
 
 
-async def serve_http(holder: Holder, departures: Departures, socket: Path) -> asyncio.Server:
+async def serve_http(holder: Holder, departures: Departures, sockets: Sockets) -> list[asyncio.Server]:
+    """Serve the sockets of HTTP/1.1: one whose requests may wait, one for those without a cluster."""
     loop = asyncio.get_running_loop()
-    return await loop.create_unix_server(partial(HttpConnection, holder, departures), socket, backlog=_BACKLOG)
+    hold, answer = partial(HttpConnection, holder, departures, True), partial(HttpConnection, holder, departures, False)
+    return [
+        await loop.create_unix_server(hold, sockets.holder("h"), backlog=_BACKLOG),
+        await loop.create_unix_server(answer, sockets.answers("h"), backlog=_BACKLOG),
+    ]
 
 
-async def serve_grpc(holder: Holder, socket: Path) -> asyncio.Server:
+async def serve_grpc(holder: Holder, sockets: Sockets) -> list[asyncio.Server]:
+    """The same for gRPC."""
     loop = asyncio.get_running_loop()
-    return await loop.create_unix_server(partial(GrpcConnection, holder), socket, backlog=_BACKLOG)
+    hold, answer = partial(GrpcConnection, holder, True), partial(GrpcConnection, holder, False)
+    return [
+        await loop.create_unix_server(hold, sockets.holder("g"), backlog=_BACKLOG),
+        await loop.create_unix_server(answer, sockets.answers("g"), backlog=_BACKLOG),
+    ]
 
 
 def _immediate(holder: Holder, call: Call) -> Answer:
@@ -230,4 +242,4 @@ def _immediate(holder: Holder, call: Call) -> Answer:
         case NamedReadyCall():
             return _immediate(holder, call.resolve("", holder.default_namespace))
         case ModelCall():
-            raise AssertionError("a model's call waits, or is refused by the holder")
+            return holder.turn_away(call)

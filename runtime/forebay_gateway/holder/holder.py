@@ -12,6 +12,7 @@ from forebay_gateway.holder.answers import (
     READY,
     Answer,
     mirrored,
+    not_set_up,
     stopped,
     too_late,
     unknown_model,
@@ -46,9 +47,7 @@ class HolderCounts:
     """Since the start, per model."""
 
     first: Counter[ModelAddress]
-    """Requests that came here first."""
-    later: Counter[ModelAddress]
-    """Requests that came here after an attempt elsewhere or here."""
+    """Requests that came here at their first attempt."""
     released: Counter[ModelAddress]
     refused: Counter[ModelAddress]
     gone: Counter[ModelAddress]
@@ -67,7 +66,7 @@ class Holder:
         self._paces: dict[ModelAddress, Pace] = {}
         self._reported_at = 0.0
         self._tick: asyncio.TimerHandle | None = None
-        self.counts = HolderCounts(Counter(), Counter(), Counter(), Counter(), Counter())
+        self.counts = HolderCounts(Counter(), Counter(), Counter(), Counter())
 
     @property
     def default_namespace(self) -> str:
@@ -119,14 +118,18 @@ class Holder:
         """Hold a request, or answer it and return None."""
         route = self._newest.find(call.address)
         attempt = _attempt(head)
-        if route:
-            (self.counts.first if attempt == 1 else self.counts.later)[call.address] += 1
+        if route and attempt == 1:
+            self.counts.first[call.address] += 1
         refusal = self._refusal(call.address, head, attempt)
         if refusal or route is None:
             self.counts.refused[call.address] += 1
             exchange.answer(refusal or unknown_model(call.address.name))
             return None
         return self._hold(route, head, attempt, exchange)
+
+    def turn_away(self, call: ModelCall) -> Answer:
+        """The answer to a request for which Envoy had no cluster: let go, it could not reach a replica."""
+        return self._verdict(call.address) or not_set_up(call.address)
 
     def learn_size(self, held: Held[Exchange], size: int) -> None:
         """A request of unknown length turned out to have this many bytes."""

@@ -20,7 +20,7 @@ from forebay_schema.addresses import ModelAddress
 from forebay_schema.routes import Route
 
 LINGER_S: Final = 60.0
-"""How long a cluster outlives its use: longer than a request is held."""
+"""How long a cluster outlives its use at least, or as long as a request may be held."""
 
 
 class Publisher:
@@ -84,7 +84,8 @@ class Publisher:
             route = index.find(name.address)
             self._store.put(pair(name, primary(route) if route else None, self._sockets))
             if str(name) not in self._removals:
-                self._removals[str(name)] = asyncio.get_running_loop().call_later(LINGER_S, self._remove, str(name))
+                linger_s = max(LINGER_S, route.hold.seconds if route else 0)
+                self._removals[str(name)] = asyncio.get_running_loop().call_later(linger_s, self._remove, str(name))
 
     def _leftovers(self, clusters: dict[str, tuple[Resource, Resource]]) -> Iterator[ClusterName]:
         for text in sorted(self._store.names(CLUSTER) - clusters.keys()):
