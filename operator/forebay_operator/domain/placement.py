@@ -240,4 +240,4 @@ def _all_used(claim: Claim, bins: list[Bin]) -> str:
         return f"There {'is' if holding == 1 else 'are'} {counted(holding, 'device')}, with one replica each already"
     if not holding:
         return f"The load failed on {'the only device' if failed == 1 else f'all {failed} devices'}"
-    return f"{counted(holding, 'device')} hold a replica already, and on {failed} the load failed"
+    return f"{counted(holding, 'device has', 'devices have')} a replica already, and on {failed} the load failed"
