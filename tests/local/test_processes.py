@@ -67,7 +67,7 @@ async def test_a_process_that_ends_says_how_and_with_which_last_words(host: Proc
     process = host.start(a_command(folder, sys.executable, "-c", "print('no luck'); raise SystemExit(3)"))
 
     assert await asyncio.wait_for(process.ended, 60) == 3
-    assert process.how_it_ended() == "it ended with exit status 3; its last line: no luck"
+    assert process.how_it_ended() == "it ended with exit status 3: no luck"
 
 
 async def test_a_process_that_does_not_end_when_asked_is_ended_after_the_grace(host: ProcessHost, folder: StateFolder) -> None:

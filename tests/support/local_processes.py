@@ -1,5 +1,6 @@
 """Waiting for what other processes do: a condition with a deadline, never a fixed time."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -17,3 +18,11 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 60
 def alive(pid: int) -> bool:
     """Whether a process runs (a zombie does not)."""
     return start_time(pid) is not None
+
+
+async def until(condition: Callable[[], object], what: str, timeout_s: float = 90.0) -> None:
+    """The same beside an event loop that has to go on."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s in vain: {what}"
+        await asyncio.sleep(0.02)

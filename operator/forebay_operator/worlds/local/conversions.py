@@ -97,7 +97,9 @@ class Conversions:
         """End those that run; they are started again by the next `forebay up`."""
         tasks = list(self._tasks.values())
         for task in tasks:
-            task.cancel()
+            # One that is being cancelled already waits for the end of its process: that wait must not be cancelled, too.
+            if not task.cancelling():
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _convert(self, action: StartConversion) -> None:

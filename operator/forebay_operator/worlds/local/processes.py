@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -68,10 +69,10 @@ class Process:
         await asyncio.wait([self._end])
 
     def how_it_ended(self) -> str:
-        """A sentence for people: status and last words."""
+        """A sentence for people: the status and, where it ended by itself and failed, its last words."""
         status = self._end.result() if self._end.done() else None
-        words = log_files.last_line(self.log)
-        return f"{_end_in_words(status)}; its last line: {words}" if words else _end_in_words(status)
+        words = _message_of(log_files.last_line(self.log)) if status and status > 0 else ""
+        return f"{_end_in_words(status)}: {words}" if words else _end_in_words(status)
 
     async def _wait(self) -> int:
         # Polled rather than awaited through a child watcher: those need the main thread, or a thread for each child.
@@ -159,6 +160,15 @@ class ProcessHost:
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         return {**os.environ, "ORT_DISABLE_TELEMETRY": "1", **more, MARK: self._mark}
+
+
+def _message_of(line: str) -> str:
+    """What a line of a log says, whether it is one of ours or some library's."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return line
+    return str(said.get("message", line)) if isinstance(said, dict) else line
 
 
 def _end_in_words(status: int | None) -> str:

@@ -38,10 +38,12 @@ class TritonRepository:
         self._gateway = gateway
         self._server: LocalServer | None = None
         self._task: asyncio.Task[None] | None = None
+        self._http: aiohttp.ClientSession | None = None
 
     def open(self) -> None:
         """Start the server."""
-        self._task = asyncio.ensure_future(self._run())
+        self._http = aiohttp.ClientSession()
+        self._task = asyncio.ensure_future(self._run(self._http))
 
     async def close(self) -> None:
         """End the server."""
@@ -50,14 +52,15 @@ class TritonRepository:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._server:
             await self._server.stop(_STOP_GRACE_S)
+        if self._http:
+            await self._http.close()
 
-    async def _run(self) -> None:
-        async with aiohttp.ClientSession() as http:
-            while True:
-                self._server = self._start(http)
-                await self._follow(self._server)
-                self._around.tell(self._server.plan.name, f"{self._server.process.how_it_ended()}; it is started again")
-                await asyncio.sleep(_BACKOFF_S)
+    async def _run(self, http: aiohttp.ClientSession) -> None:
+        while True:
+            self._server = self._start(http)
+            await self._follow(self._server)
+            self._around.tell(self._server.plan.name, f"{self._server.process.how_it_ended()}; it is started again")
+            await asyncio.sleep(_BACKOFF_S)
 
     async def _follow(self, server: LocalServer) -> None:
         """Route what it holds, until it ends."""
