@@ -1,0 +1,56 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forebay_gateway.holder.pacing import FIRST_WINDOW, TRICKLE, Pace, bounce_delay_s
+
+
+def test_the_first_wave_is_a_window_per_replica() -> None:
+    assert Pace(replicas=2).room == 2 * FIRST_WINDOW
+    assert Pace(replicas=2).with_released(100).room == 2 * FIRST_WINDOW - 100
+
+
+def test_fast_replicas_are_given_twice_as_much_each_time() -> None:
+    pace, released = Pace(replicas=1), list[int]()
+    for _ in range(5):
+        released.append(pace.room)
+        pace = pace.with_released(pace.room).with_report(in_flight=0)
+    assert released == [64, 128, 256, 512, 1024]
+
+
+def test_slow_replicas_are_not_given_more_than_a_window() -> None:
+    # 20 of 64 are done between two reports.
+    pace = Pace(replicas=1).with_released(64).with_report(in_flight=44)
+    assert (pace.window, pace.room) == (64, 20)
+
+
+def test_a_window_that_was_not_used_up_does_not_grow() -> None:
+    assert Pace(replicas=1).with_released(10).with_report(in_flight=0).window == FIRST_WINDOW
+
+
+def test_a_window_shrinks_when_more_is_in_flight_than_it_allows() -> None:
+    assert Pace(replicas=1, window=512).with_report(in_flight=600).window == 256
+
+
+def test_a_trickle_flows_however_busy_the_replicas_are() -> None:
+    pace = Pace(replicas=2).with_report(in_flight=10_000)
+    assert pace.room == 2 * TRICKLE
+    assert pace.with_released(2 * TRICKLE).room == 0
+
+
+def test_a_new_replica_adds_its_window_at_once() -> None:
+    pace = Pace(replicas=1).with_released(64)
+    assert pace.room == 0
+    assert pace.with_replicas(2).room == FIRST_WINDOW
+
+
+@given(st.integers(1, 8), st.lists(st.integers(0, 5000), max_size=30))
+def test_something_always_flows_and_the_window_keeps_its_bounds(replicas: int, reports: list[int]) -> None:
+    pace = Pace(replicas)
+    for in_flight in reports:
+        pace = pace.with_released(pace.room).with_report(in_flight)
+        assert pace.room >= replicas * TRICKLE
+        assert FIRST_WINDOW <= pace.window <= 1 << 16
+
+
+def test_a_bounce_waits_twice_as_long_each_time_and_a_second_at_most() -> None:
+    assert [bounce_delay_s(attempt) for attempt in (1, 2, 3, 9, 10, 38)] == [0.002, 0.004, 0.008, 0.512, 1.0, 1.0]
