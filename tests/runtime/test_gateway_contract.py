@@ -3,8 +3,6 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +15,43 @@ from forebay_runtime.protocol.triton_messages import service
 from forebay_schema.repository import LoadOrder, UnloadOrder
 from forebay_schema.serving import ServingConfig
 from runtime_models import add_model, put_artifact
-from runtime_servers import Answer, Server, running_server, wait_for
+from runtime_servers import Server, requests_in_background, running_server, wait_for
 
 DATA, HEADERS, SETTINGS = 0, 1, 4
 END_STREAM, END_HEADERS = 1, 4
 ONES = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}]}
 
 
+def load(server: Server, store: Path) -> None:
+    uri, digest = put_artifact(store, add_model())
+    order = LoadOrder(forebay_artifact=uri, forebay_digest=digest, forebay_version=1, forebay_sequence=1)
+    assert server.load("m", order, ServingConfig(max_batch_size=1)).status == 200
+
+
 @pytest.fixture
 def paced(tmp_path: Path) -> Iterator[Server]:
-    """Version 1 of model m is ready on a device on which a batch of one takes 400 ms."""
-    arguments = ("--model-control-mode", "explicit", "--device", "simulated:64Mi,pace=400ms")
+    """Version 1 of model m is ready on a device on which a request takes 700 ms."""
+    arguments = ("--model-control-mode", "explicit", "--device", "simulated:64Mi,pace=700ms")
     with running_server(tmp_path / "run", *arguments) as running:
-        uri, digest = put_artifact(tmp_path / "store", add_model())
-        order = LoadOrder(forebay_artifact=uri, forebay_digest=digest, forebay_version=1, forebay_sequence=1)
-        assert running.load("m", order, ServingConfig(max_batch_size=1)).status == 200
+        load(running, tmp_path / "store")
         yield running
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> Iterator[Server]:
+    """Version 1 of model m is ready on a device on which a request takes longer than the test."""
+    arguments = ("--model-control-mode", "explicit", "--device", "simulated:64Mi,pace=300s", "--exit-timeout-secs", "0.5")
+    with running_server(tmp_path / "run", *arguments) as running:
+        load(running, tmp_path / "store")
+        yield running
+
+
+def waiting(server: Server) -> float:
+    return server.metric("nv_inference_pending_request_count", model="m")
+
+
+def executing(server: Server) -> float:
+    return server.metric("forebay_model_executing", model="m")
 
 
 def grpc_infer(server: Server, *metadata: tuple[str, str]) -> tuple[Any, Any, list[tuple[str, str]]]:
@@ -50,20 +69,6 @@ def grpc_infer(server: Server, *metadata: tuple[str, str]) -> tuple[Any, Any, li
 
 def _pairs(metadata: Any) -> list[tuple[str, str]]:
     return [(key, value) for key, value in metadata]
-
-
-def in_background(server: Server, count: int, headers: dict[str, str]) -> tuple[list[threading.Thread], list[Answer]]:
-    """Requests that run side by side, and the answers they have got so far; a broken connection is no answer."""
-    answers: list[Answer] = []
-
-    def infer() -> None:
-        with suppress(OSError, HTTPException):
-            answers.append(server.infer_json("m", ONES, headers))
-
-    threads = [threading.Thread(target=infer) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    return threads, answers
 
 
 def test_a_version_the_gateway_chose_that_is_not_ready_is_to_be_tried_elsewhere(server: Server) -> None:
@@ -135,61 +140,50 @@ def first_frame_of_stream(connection: socket.socket) -> tuple[int, int, bytes]:
 
 
 def test_unloading_answers_what_waits_and_sends_the_rest_elsewhere(paced: Server) -> None:
-    threads, answers = in_background(paced, 3, {"forebay-version": "1"})
-    wait_for(lambda: paced.metric("nv_inference_pending_request_count", model="m") == 2, "one executes, two wait")
-    unloading = threading.Thread(target=paced.unload, args=("m", UnloadOrder(forebay_version=1, forebay_sequence=2)))
-    unloading.start()
-    wait_for(lambda: paced.index() == {("m", "1"): "UNLOADING"}, "the version unloads")
-    late = paced.infer_json("m", ONES, {"forebay-version": "1"})
-    for thread in (*threads, unloading):
-        thread.join()
-    assert [answer.status for answer in answers] == [200, 200, 200]
+    with requests_in_background(paced, "m", ONES, {"forebay-version": "1"}, count=6) as answers:
+        wait_for(lambda: waiting(paced) >= 3, "some wait")
+        unloading = threading.Thread(target=paced.unload, args=("m", UnloadOrder(forebay_version=1, forebay_sequence=2)))
+        unloading.start()
+        wait_for(lambda: paced.index() == {("m", "1"): "UNLOADING"}, "the version unloads")
+        late = paced.infer_json("m", ONES, {"forebay-version": "1"})
+    unloading.join()
+    assert [answer.status for answer in answers] == [200] * 6
     assert (late.status, late.headers["x-forebay-retry"]) == (503, "not-ready")
     assert paced.index() == {("m", "1"): "UNAVAILABLE"}
 
 
 def test_a_server_told_to_end_answers_what_it_has_and_sends_the_rest_elsewhere(paced: Server) -> None:
-    threads, answers = in_background(paced, 3, {"forebay-version": "1"})
-    wait_for(lambda: paced.metric("nv_inference_pending_request_count", model="m") == 2, "one executes, two wait")
-    paced.process.terminate()
-    wait_for(lambda: paced.metric("forebay_server_draining") == 1, "the server drains")
-    assert paced.request("GET", "/v2/health/ready").status == 400
-    assert paced.request("GET", "/v2/health/live").status == 200
-    late = paced.infer_json("m", ONES, {"forebay-version": "1"})
-    code, _, metadata = grpc_infer(paced, ("forebay-version", "1"))
-    for thread in threads:
-        thread.join()
+    with requests_in_background(paced, "m", ONES, {"forebay-version": "1"}, count=6) as answers:
+        wait_for(lambda: waiting(paced) >= 3, "some wait")
+        paced.process.terminate()
+        wait_for(lambda: paced.metric("forebay_server_draining") == 1, "the server drains")
+        assert paced.request("GET", "/v2/health/ready").status == 400
+        assert paced.request("GET", "/v2/health/live").status == 200
+        late = paced.infer_json("m", ONES, {"forebay-version": "1"})
+        code, _, metadata = grpc_infer(paced, ("forebay-version", "1"))
     assert (late.status, late.headers["x-forebay-retry"]) == (503, "draining")
     assert (code, dict(metadata)["x-forebay-retry"]) == (grpc.StatusCode.UNAVAILABLE, "draining")
-    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert [answer.status for answer in answers] == [200] * 6
     assert paced.process.wait(60) == 0
 
 
-def test_a_server_that_cannot_finish_in_time_ends_all_the_same(tmp_path: Path) -> None:
-    arguments = ("--model-control-mode", "explicit", "--device", "simulated:64Mi,pace=30s", "--exit-timeout-secs", "0.5")
-    with running_server(tmp_path / "run", *arguments) as running:
-        uri, digest = put_artifact(tmp_path / "store", add_model())
-        running.load("m", LoadOrder(forebay_artifact=uri, forebay_digest=digest, forebay_version=1, forebay_sequence=1))
-        threads, answers = in_background(running, 1, {})
-        wait_for(lambda: running.metric("forebay_model_executing", model="m") == 1, "the request executes")
-        assert running.terminate() == 0
-        for thread in threads:
-            thread.join()
-        assert answers == []
+def test_a_server_that_cannot_finish_in_time_ends_all_the_same(stuck: Server) -> None:
+    with requests_in_background(stuck, "m", ONES) as answers:
+        wait_for(lambda: executing(stuck) == 1, "the request executes")
+        assert stuck.terminate() == 0
+    assert answers == []
 
 
-def test_a_client_that_goes_away_leaves_the_queue(paced: Server) -> None:
-    threads, answers = in_background(paced, 1, {})
-    wait_for(lambda: paced.metric("forebay_model_executing", model="m") == 1, "one executes")
-    with grpc.insecure_channel(f"127.0.0.1:{paced.grpc}") as channel:
-        request = service.ModelInferRequest(model_name="m")
-        request.inputs.add(name="x", datatype="FP32", shape=[1, 16]).contents.fp32_contents.extend([1.0] * 16)
-        call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer.future(request)
-        wait_for(lambda: paced.metric("nv_inference_pending_request_count", model="m") == 1, "the second waits")
-        call.cancel()
-        wait_for(lambda: paced.metric("nv_inference_pending_request_count", model="m") == 0, "it waits no longer")
-    for thread in threads:
-        thread.join()
-    assert answers[0].status == 200
-    assert paced.metric("nv_inference_count", model="m") == 1
-    assert paced.metric("nv_inference_request_failure", model="m", reason="CANCELED") == 1
+def test_a_client_that_goes_away_leaves_the_queue(stuck: Server) -> None:
+    with requests_in_background(stuck, "m", ONES):
+        wait_for(lambda: executing(stuck) == 1, "one executes")
+        with grpc.insecure_channel(f"127.0.0.1:{stuck.grpc}") as channel:
+            request = service.ModelInferRequest(model_name="m")
+            request.inputs.add(name="x", datatype="FP32", shape=[1, 16]).contents.fp32_contents.extend([1.0] * 16)
+            call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer.future(request)
+            wait_for(lambda: waiting(stuck) == 1, "the second waits")
+            call.cancel()
+            wait_for(lambda: waiting(stuck) == 0, "it waits no longer")
+        assert stuck.metric("nv_inference_request_failure", model="m", reason="CANCELED") == 1
+        assert stuck.metric("nv_inference_exec_count", model="m") == 0
+        stuck.process.kill()

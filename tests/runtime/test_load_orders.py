@@ -1,7 +1,6 @@
 """The controller's orders: load and unload by artifact, in explicit mode."""
 
 import json
-import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from forebay_schema.headers import REPOSITORY_TOKEN
 from forebay_schema.repository import LoadOrder, UnloadOrder
 from forebay_schema.serving import ServingConfig
 from runtime_models import MIB, add_model, put_artifact
-from runtime_servers import Answer, Server, running_server, wait_for
+from runtime_servers import Answer, Server, requests_in_background, running_server, wait_for
 
 ONES = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}]}
 
@@ -177,18 +176,15 @@ def test_a_provider_that_the_device_cannot_be_is_refused(explicit: Server, m: st
     assert (refused.status, "asks for provider cuda" in refused.json["error"]) == (400, True)
 
 
-def test_a_full_queue_is_triton_s_refusal_and_the_gateways_retry(tmp_path: Path, store: Path) -> None:
-    arguments = ("--model-control-mode", "explicit", "--device", "simulated:20Mi,pace=500ms")
-    with running_server(tmp_path / "run", *arguments) as paced:
-        paced.load("m", order(store, 1, 1), ServingConfig(max_batch_size=1, max_queue_size=1))
-        threads = [threading.Thread(target=paced.infer_json, args=("m", ONES)) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        wait_for(lambda: paced.metric("nv_inference_pending_request_count", model="m") == 1, "one executes, one waits")
-        refused = paced.infer_json("m", ONES)
-        retried = paced.infer_json("m", ONES, {"forebay-version": "1"})
-        for thread in threads:
-            thread.join()
+def test_a_full_queue_is_tritons_refusal_and_the_gateways_retry(tmp_path: Path, store: Path) -> None:
+    arguments = ("--model-control-mode", "explicit", "--device", "simulated:20Mi,pace=60s")
+    with running_server(tmp_path / "run", *arguments) as stuck:
+        stuck.load("m", order(store, 1, 1), ServingConfig(max_batch_size=1, max_queue_size=1))
+        with requests_in_background(stuck, "m", ONES, count=2):
+            wait_for(lambda: stuck.metric("nv_inference_pending_request_count", model="m") == 1, "one executes, one waits")
+            refused = stuck.infer_json("m", ONES)
+            retried = stuck.infer_json("m", ONES, {"forebay-version": "1"})
+            stuck.process.kill()
     assert (refused.status, refused.json["error"]) == (503, "[request id: <id_unknown>] Exceeds maximum queue size")
     assert "x-forebay-retry" not in refused.headers
     assert (retried.status, retried.headers["x-forebay-retry"]) == (503, "queue-full")

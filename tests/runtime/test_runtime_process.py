@@ -86,11 +86,11 @@ def test_a_batch_keeps_a_simulated_device_busy_for_its_pace(tmp_path: Path) -> N
 
 
 def test_requests_that_waited_too_long_are_refused(tmp_path: Path) -> None:
-    arguments = ("--model-control-mode", "explicit", "--device", "simulated:1Gi,pace=700ms")
+    arguments = ("--model-control-mode", "explicit", "--device", "simulated:1Gi,pace=1500ms")
     with running_server(tmp_path / "run", *arguments) as paced:
         uri, digest = put_artifact(tmp_path / "store", add_model())
         order = LoadOrder(forebay_artifact=uri, forebay_digest=digest, forebay_version=1, forebay_sequence=1)
-        paced.load("m", order, ServingConfig(max_batch_size=1, queue_timeout_us=100_000))
+        paced.load("m", order, ServingConfig(max_batch_size=1, queue_timeout_us=500_000))
         first = threading.Thread(target=paced.infer_json, args=("m", ONES))
         first.start()
         wait_for(lambda: paced.metric(metrics.EXECUTING, model="m") == 1, "one executes")

@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,27 @@ def running_server(folder: Path, *arguments: str, home: Path | None = None) -> G
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+@contextmanager
+def requests_in_background(
+    server: Server, model: str, data: Mapping[str, Any], headers: Mapping[str, str] | None = None, count: int = 1
+) -> Generator[list[Answer]]:
+    """Requests that run beside the block; it ends when all are answered or broken. A broken connection is no answer."""
+    answers: list[Answer] = []
+
+    def infer() -> None:
+        with suppress(OSError, http.client.HTTPException):
+            answers.append(server.infer_json(model, data, headers))
+
+    threads = [threading.Thread(target=infer) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        for thread in threads:
+            thread.join()
 
 
 class Wire:

@@ -1,0 +1,129 @@
+"""Artifacts and repositories, from folders and other file systems; the server's own state."""
+
+import json
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from forebay_runtime.domain.orders import VersionKey
+from forebay_runtime.engine.artifacts import ArtifactCache, ArtifactError
+from forebay_runtime.engine.model_files import ModelFilesError, ModelRepository
+from forebay_runtime.service.server_state import HeldVersion, SeenOrder, ServerState, StateFile
+from forebay_schema.repository import LoadOrder
+from runtime_models import add_model, put_artifact, put_model
+
+LARGE = 1 << 30
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ArtifactCache:
+    return ArtifactCache(tmp_path / "cache", LARGE)
+
+
+def test_an_artifact_is_fetched_once(cache: ArtifactCache, tmp_path: Path) -> None:
+    uri, digest = put_artifact(tmp_path / "store", add_model())
+    first = cache.fetch(uri, digest)
+    (Path(uri) / "model.onnx").unlink()
+    assert cache.fetch(uri, digest) == first
+    assert (first.folder / "model.onnx").read_bytes() == add_model()
+
+
+def test_an_artifact_comes_from_any_file_system(cache: ArtifactCache, tmp_path: Path) -> None:
+    uri, digest = put_artifact(tmp_path / "store", add_model())
+    memory = fsspec.filesystem("memory")
+    memory.put(uri + "/", f"/artifacts/{digest}/", recursive=True)
+    assert cache.fetch(f"memory://artifacts/{digest}", digest).manifest.digest() == digest
+
+
+def test_a_damaged_copy_is_fetched_again(cache: ArtifactCache, tmp_path: Path) -> None:
+    uri, digest = put_artifact(tmp_path / "store", add_model())
+    copy = cache.fetch(uri, digest).folder / "model.onnx"
+    copy.write_bytes(b"rotten")
+    assert (cache.fetch(uri, digest).folder / "model.onnx").read_bytes() == add_model()
+
+
+def test_a_manifest_may_not_reach_outside_its_artifact(cache: ArtifactCache, tmp_path: Path) -> None:
+    uri, digest = put_artifact(tmp_path / "store", add_model())
+    manifest = json.loads((Path(uri) / "manifest.json").read_text())
+    manifest["files"][0]["name"] = "../../escaped"
+    (Path(uri) / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match="outside of its artifact"):
+        cache.fetch(uri, digest)
+
+
+def test_a_failed_fetch_leaves_nothing(cache: ArtifactCache, tmp_path: Path) -> None:
+    uri, _ = put_artifact(tmp_path / "store", add_model())
+    with pytest.raises(ArtifactError, match="ordered was"):
+        cache.fetch(uri, "f" * 64)
+    assert [path for path in tmp_path.rglob("*.onnx") if "store" not in path.parts] == []
+
+
+def test_the_cache_keeps_what_is_held_and_drops_the_oldest_of_the_rest(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path / "cache", limit_bytes=1)
+    digests: list[str] = []
+    for constant in range(3):
+        uri, digest = put_artifact(tmp_path / "store", add_model(constant))
+        cache.fetch(uri, digest)
+        digests.append(digest)
+    cache.trim(frozenset({digests[0]}))
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [digests[0]]
+
+
+def test_a_repository_lists_its_models_and_their_versions(tmp_path: Path) -> None:
+    put_model(tmp_path, "b", add_model(), version=3, config="max_batch_size: 2")
+    put_model(tmp_path, "b", add_model(), version=11)
+    put_model(tmp_path, "a", add_model())
+    (tmp_path / "notes.txt").write_text("no model")
+    repository = ModelRepository(str(tmp_path), tmp_path / "scratch")
+    assert repository.names() == ("a", "b")
+    assert repository.model("b").versions == (3, 11)
+    assert repository.model("b").config.max_batch_size == 2
+
+
+def test_a_repository_may_be_on_any_file_system(tmp_path: Path) -> None:
+    put_model(tmp_path / "here", "far", add_model(), config="max_batch_size: 2")
+    fsspec.filesystem("memory").put(f"{tmp_path}/here/", "/repository/", recursive=True)
+    model = ModelRepository("memory://repository", tmp_path / "scratch").model("far")
+    assert model.config.max_batch_size == 2
+    assert model.model_file(1, model.config).read_bytes() == add_model()
+
+
+def test_a_change_of_a_file_changes_the_fingerprint(tmp_path: Path) -> None:
+    put_model(tmp_path, "m", add_model())
+    repository = ModelRepository(str(tmp_path), tmp_path / "scratch")
+    before = repository.model("m").fingerprint
+    assert repository.model("m").fingerprint == before
+    put_model(tmp_path, "m", add_model(width=17))
+    assert repository.model("m").fingerprint != before
+
+
+@pytest.mark.parametrize("name", ["nothing", "..", "a/../b", ""])
+def test_what_is_no_model_of_the_repository_is_refused(tmp_path: Path, name: str) -> None:
+    put_model(tmp_path, "b", add_model())
+    with pytest.raises(ModelFilesError, match="failed to poll from model repository"):
+        ModelRepository(str(tmp_path), tmp_path / "scratch").model(name)
+
+
+def test_a_repository_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelFilesError, match="cannot be read"):
+        ModelRepository(str(tmp_path / "nowhere"), tmp_path / "scratch").names()
+
+
+def test_the_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    order = LoadOrder(forebay_artifact="memory://a", forebay_digest="d", forebay_version=2, forebay_sequence=5)
+    state = ServerState(
+        held=(HeldVersion(model="m", order=order, config="{}"),), seen=(SeenOrder(model="m", version=2, sequence=5),)
+    )
+    file = StateFile(tmp_path / "scratch" / "state.json")
+    file.write(state)
+    assert file.read() == state
+    assert file.read().order_book().newest == {VersionKey("m", 2): 5}
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"schema": "forebay.dev/server-state/v9"}'])
+def test_a_state_that_cannot_be_read_is_an_empty_one(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "state.json"
+    if content is not None:
+        path.write_text(content)
+    assert StateFile(path).read() == ServerState()

@@ -1,0 +1,192 @@
+"""Calls through a queue and the instances behind it, with models that are plain functions."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forebay_runtime.domain.batching import BatchPolicy
+from forebay_runtime.domain.pace import UNPACED, Pace
+from forebay_runtime.domain.queue_policy import QueuePolicy, TimeoutAction
+from forebay_runtime.protocol.errors import CancelledError, InternalError, RequestError, UnavailableError
+from forebay_runtime.protocol.inference import Array, InferPlan
+from forebay_runtime.service.batcher import Batcher
+from forebay_runtime.service.call_queue import Call, CallQueue
+from forebay_runtime.service.instances import Batch, InlineInstance, Model, ThreadInstances, execute
+from forebay_runtime.service.statistics import FailureReason, Statistics
+
+Outcome = Mapping[str, Array] | RequestError
+
+
+class Doubling:
+    """y = 2 x; remembers the rows of its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def run(self, output_names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        self.batches.append(len(inputs["x"]))
+        return [2 * inputs["x"] for _ in output_names]
+
+
+class Failing:
+    def run(self, output_names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        raise ValueError(f"bad weather for {len(inputs)} inputs and {len(output_names)} outputs")
+
+
+class Mixing:
+    """Gives one row for the whole batch."""
+
+    def run(self, output_names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        return [inputs["x"].sum(keepdims=True) for _ in output_names]
+
+
+def a_call(value: float = 1.0, rows: int = 1, timeout_ns: int = 0, outcomes: list[Outcome] | None = None) -> Call:
+    plan = InferPlan("", rows, ((1,),), (), (), ("y",), timeout_ns)
+    received: list[Outcome] = outcomes if outcomes is not None else []
+    return Call(plan, {"x": np.full((rows, 1), value, np.float32)}, received.append)
+
+
+def a_batcher(
+    model: Model, *, batch: BatchPolicy | None = None, queue: QueuePolicy | None = None, inline: bool = False
+) -> Batcher:
+    instances = InlineInstance(model) if inline else ThreadInstances(model, 1, UNPACED, "test")
+    return Batcher(batch or BatchPolicy(8), CallQueue(queue or QueuePolicy()), instances, Statistics())
+
+
+def test_expired_calls_are_dropped_and_the_others_stay() -> None:
+    queue = CallQueue(QueuePolicy(default_timeout_ns=10, allow_override=True))
+    patient, hasty = a_call(), a_call(timeout_ns=3)
+    queue.add(patient, 100)
+    queue.add(hasty, 100)
+    assert queue.next_deadline_ns() == 103
+    assert queue.expire(103) == [hasty]
+    assert (queue.waiting, list(queue.front())) == (1, [patient])
+    assert queue.next_deadline_ns() == 110
+
+
+def test_postponed_calls_come_after_all_others() -> None:
+    queue = CallQueue(QueuePolicy(default_timeout_ns=10, action=TimeoutAction.DELAY))
+    late, fresh = a_call(), a_call()
+    queue.add(late, 0)
+    queue.add(fresh, 8)
+    assert queue.expire(10) == []
+    assert (queue.take(1), queue.waiting) == ([fresh], 1)
+    assert list(queue.front()) == [late]
+    assert (queue.take(1), queue.waiting) == ([late], 0)
+
+
+@given(st.lists(st.sampled_from(["add", "drop", "take"]), max_size=60))
+def test_a_queue_counts_what_waits_and_serves_in_order(steps: list[str]) -> None:
+    queue, expected = CallQueue(QueuePolicy()), list[Call]()
+    for now, step in enumerate(steps):
+        if step == "add":
+            expected.append(a_call())
+            queue.add(expected[-1], now)
+        elif step == "drop" and expected:
+            queue.drop(expected.pop(len(expected) // 2))
+        elif step == "take" and expected:
+            assert queue.take(1) == [expected.pop(0)]
+        assert queue.waiting == len(expected)
+        assert list(queue.front()) == expected
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=6))
+def test_each_request_of_a_batch_gets_its_own_rows(rows: list[int]) -> None:
+    inputs = [{"x": np.full((count, 1), index, np.float32)} for index, count in enumerate(rows)]
+    result = execute(Doubling(), Batch(inputs, rows, ("y",)), UNPACED)
+    assert result.error is None
+    for index, (count, outputs) in enumerate(zip(rows, result.outputs, strict=True)):
+        np.testing.assert_array_equal(outputs["y"], np.full((count, 1), 2 * index, np.float32))
+
+
+def test_a_model_that_mixes_rows_is_found_out() -> None:
+    inputs = [{"x": np.ones((1, 1), np.float32)} for _ in range(2)]
+    result = execute(Mixing(), Batch(inputs, [1, 1], ("y",)), UNPACED)
+    assert isinstance(result.error, InternalError)
+    assert "set max_batch_size to 0" in result.error.message
+
+
+def test_a_paced_batch_is_busy_for_its_pace() -> None:
+    result = execute(Doubling(), Batch([{"x": np.ones((2, 1), np.float32)}], [2], ("y",)), Pace(0.01, 0.005))
+    assert result.times.total_ns >= 20e6
+    assert result.times.infer_ns >= result.times.total_ns / 2
+
+
+@pytest.mark.parametrize("inline", [False, True])
+async def test_what_arrives_together_runs_together(inline: bool) -> None:
+    model, outcomes = Doubling(), list[Outcome]()
+    batcher = a_batcher(model, inline=inline)
+    for value in range(3):
+        batcher.submit(a_call(value, outcomes=outcomes))
+    await batcher.drained()
+    batcher.stop()
+    assert model.batches == [3]
+    assert [float(outcome["y"][0, 0]) for outcome in outcomes if not isinstance(outcome, RequestError)] == [0, 2, 4]
+
+
+@pytest.mark.parametrize("inline", [False, True])
+async def test_a_model_that_fails_fails_its_batch_only(inline: bool) -> None:
+    outcomes = list[Outcome]()
+    batcher = a_batcher(Failing(), inline=inline)
+    batcher.submit(a_call(outcomes=outcomes))
+    await batcher.drained()
+    batcher.submit(a_call(outcomes=outcomes))
+    await batcher.drained()
+    batcher.stop()
+    assert [outcome.message for outcome in outcomes if isinstance(outcome, InternalError)] == [
+        "bad weather for 1 inputs and 1 outputs"
+    ] * 2
+
+
+async def test_a_full_queue_refuses_and_says_so() -> None:
+    batcher = a_batcher(Doubling(), queue=QueuePolicy(max_size=1))
+    batcher.submit(a_call())
+    with pytest.raises(UnavailableError, match="Exceeds maximum queue size"):
+        batcher.submit(a_call())
+    await batcher.drained()
+    batcher.stop()
+
+
+async def test_a_cancelled_call_is_answered_once_and_never_run() -> None:
+    model, outcomes = Doubling(), list[Outcome]()
+    batcher = a_batcher(model)
+    call = a_call(outcomes=outcomes)
+    batcher.submit(call)
+    batcher.cancel(call)
+    batcher.cancel(call)
+    await batcher.drained()
+    batcher.submit(a_call())
+    await batcher.drained()
+    batcher.stop()
+    assert (len(outcomes), type(outcomes[0]), model.batches) == (1, CancelledError, [1])
+
+
+async def test_a_batch_waits_for_company_as_long_as_it_may() -> None:
+    model = Doubling()
+    batcher = a_batcher(model, batch=BatchPolicy(8, max_delay_ns=50_000_000))
+    batcher.submit(a_call())
+    await asyncio.sleep(0)
+    batcher.submit(a_call())
+    await batcher.drained()
+    batcher.stop()
+    assert model.batches == [2]
+
+
+async def test_a_call_that_waited_too_long_is_refused_by_the_clock() -> None:
+    outcomes = list[Outcome]()
+    statistics = Statistics()
+    instances = ThreadInstances(Doubling(), 1, Pace(0.2), "test")
+    policy = QueuePolicy(default_timeout_ns=60_000_000_000, allow_override=True)
+    batcher = Batcher(BatchPolicy(1), CallQueue(policy), instances, statistics)
+    batcher.submit(a_call())
+    await asyncio.sleep(0)
+    batcher.submit(a_call(timeout_ns=20_000_000, outcomes=outcomes))
+    await batcher.drained()
+    batcher.stop()
+    assert [str(outcome) for outcome in outcomes] == ["Request timeout expired"]
+    assert statistics.failures[FailureReason.REJECTED] == 1
+    assert (statistics.inference_count, statistics.execution_count) == (1, 1)
