@@ -36,9 +36,10 @@ def normalise(model: ModelProto) -> ModelProto:
     model = _with_served_operators(model)
     _use_one_opset_a_domain(model)
     _use_served_format(model)
-    model = _with_shapes(model)
-    if is_batched(model):
+    if is_batched(_with_shapes(model)):
+        # Before the shapes are kept: inference makes names of its own for what has none.
         _name_batch(model)
+    model = _with_shapes(model)
     _check(model)
     refuse_unserved_form(model)
     return model

@@ -108,8 +108,9 @@ def _thresholds(ids: list[int], values: list[float], modes: list[bytes], feature
     unused = low > high
     if unused.all():
         return None
-    margin = 0.1 * np.maximum(np.abs(high - low), 1.0)
-    return np.where(unused, -2, low - margin), np.where(unused, 2, high + margin)
+    low[unused], high[unused] = -2, 2
+    margin = 0.1 * np.maximum(high - low, 1.0)
+    return low - margin, high + margin
 
 
 def _texts(graph: GraphProto, name: str) -> list[str]:

@@ -126,11 +126,19 @@ def _of_trees(estimator: Any, count: int) -> list[Feature] | None:
             low[feature], high[feature] = min(low[feature], threshold), max(high[feature], threshold)
     if not (low <= high).any():
         return None
-    room = np.where(high > low, high - low, 1.0) / 4
+    room = _room(low, high)
     return [
         Feature(float(below - space), float(above + space)) if below <= above else Feature()
         for below, above, space in zip(low, high, room, strict=True)
     ]
+
+
+def _room(low: Array, high: Array) -> Array:
+    """How far beyond its thresholds each feature is drawn; a feature with a single one as far as the others usually are."""
+    spans = high - low
+    wide = spans[spans > 0]
+    usual = float(np.median(wide)) if wide.size else max(1.0, 0.1 * float(np.abs(low[np.isfinite(low)]).max()))
+    return np.where(spans > 0, spans, usual) / 4
 
 
 def _splits(estimator: Any) -> Iterable[tuple[int, float]]:
