@@ -1,0 +1,246 @@
+"""What helm makes of the chart. Skipped where there is no helm."""
+
+import base64
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from chart_rendering import (
+    CHART,
+    NAMESPACE,
+    RELEASE,
+    VALUE_SETS,
+    Json,
+    containers,
+    find,
+    helm,
+    objects,
+    operator_settings,
+    pod_templates,
+    refusal,
+    render,
+)
+from forebay_operator.api.loading import load_text
+
+
+@pytest.fixture(scope="module", params=VALUE_SETS)
+def rendered(request: pytest.FixtureRequest) -> list[Json]:
+    return objects(render(request.param))
+
+
+@pytest.mark.parametrize("value_set", VALUE_SETS)
+def test_helm_finds_nothing_to_object_to(value_set: str) -> None:
+    file = VALUE_SETS[value_set]
+
+    made = helm("lint", "--strict", "--quiet", str(CHART), *(["--values", str(file)] if file else []), check=False)
+
+    assert (made.returncode, made.stdout.strip()) == (0, ""), made.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("gateway.replica=3", "additional properties 'replica' not allowed"),
+        ("gateway.replicas=0", "minimum"),
+        ("servers.scratch=8GB", "does not match pattern"),
+        ("store.uri=gs://bucket", "does not match pattern"),
+        ("images.pullPolicy=Sometimes", "must be one of"),
+        ("store.uri=file:///store", "set store.claim to the volume claim"),
+        ("store.claim=models", "store.uri is no file:// URI"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(setting: str, said: str) -> None:
+    assert said in refusal(setting)
+
+
+def test_the_stores_of_its_own_and_of_yours_exclude_each_other() -> None:
+    assert "set one of them" in refusal("store.uri=s3://bucket", "store.server.secret=s")
+
+
+def test_every_container_is_bounded_and_confined(rendered: list[Json]) -> None:
+    for name, template in pod_templates(rendered):
+        for container in containers(template):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert "memory" in container["resources"]["limits"], name
+            assert container["resources"]["requests"].keys() >= {"cpu", "memory"}, name
+        for container in template["spec"]["containers"]:
+            assert container.keys() >= {"startupProbe", "readinessProbe", "livenessProbe"}, name
+
+
+def test_no_volume_grows_without_bounds(rendered: list[Json]) -> None:
+    for name, template in pod_templates(rendered):
+        volumes = template["spec"]["volumes"]
+        assert [volume for volume in volumes if "emptyDir" in volume and "sizeLimit" not in volume["emptyDir"]] == [], name
+
+
+def test_a_new_version_of_the_chart_alone_restarts_nothing(rendered: list[Json]) -> None:
+    for _, template in pod_templates(rendered):
+        assert template["metadata"]["labels"].keys().isdisjoint({"helm.sh/chart", "app.kubernetes.io/version"})
+
+
+def test_nothing_of_the_chart_looks_like_the_operators_own(rendered: list[Json]) -> None:
+    """The operator watches what says that forebay manages it."""
+    for each in rendered:
+        assert each["metadata"].get("labels", {}).get("app.kubernetes.io/managed-by") == "Helm", each["metadata"]["name"]
+
+
+def test_whatever_selects_pods_finds_some(rendered: list[Json]) -> None:
+    pods = [template["metadata"]["labels"] for _, template in pod_templates(rendered)]
+    made_by_the_operator = ("server", "conversion")
+
+    selectors = [selector for each in rendered for selector in _selectors(each)]
+
+    assert selectors
+    for selector in selectors:
+        if selector.get("app.kubernetes.io/component") not in made_by_the_operator:
+            assert any(selector.items() <= labels.items() for labels in pods), selector
+
+
+def _selectors(each: Json) -> list[dict[str, str]]:
+    spec: Json = each.get("spec") or {}
+    match each["kind"]:
+        case "Service":
+            return [spec["selector"]]
+        case "Deployment" | "PodDisruptionBudget" | "PodMonitor":
+            return [spec["selector"]["matchLabels"]]
+        case "NetworkPolicy":
+            return [spec["podSelector"]["matchLabels"]]
+        case _:
+            return []
+
+
+def test_ports_are_called_by_names_that_pods_have(rendered: list[Json]) -> None:
+    pods = {
+        template["metadata"]["labels"]["app.kubernetes.io/component"]: {
+            port["name"] for container in template["spec"]["containers"] for port in container["ports"]
+        }
+        for _, template in pod_templates(rendered)
+    } | {"server": {"http", "grpc", "metrics"}}
+
+    for each in rendered:
+        component = each["metadata"]["labels"].get("app.kubernetes.io/component", "")
+        assert _port_names(each) <= pods.get(component, set()), each["metadata"]["name"]
+
+
+def _port_names(each: Json) -> set[str]:
+    spec: Json = each.get("spec") or {}
+    match each["kind"]:
+        case "Service":
+            return {port["targetPort"] for port in spec["ports"]}
+        case "PodMonitor":
+            return {endpoint["port"] for endpoint in spec["podMetricsEndpoints"]}
+        case "NetworkPolicy":
+            ports = [port["port"] for rule in spec.get("ingress", []) for port in rule["ports"]]
+            return {port for port in ports if isinstance(port, str)}
+        case _:
+            return set()
+
+
+def test_roles_have_no_wildcards_and_secrets_only_by_name(rendered: list[Json]) -> None:
+    rules = [rule for each in rendered if each["kind"] in ("Role", "ClusterRole") for rule in each["rules"]]
+
+    for rule in rules:
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], rule
+        if "secrets" in rule["resources"]:
+            assert rule["resourceNames"] == ["forebay-repository-token", "forebay-store"]
+            assert set(rule["verbs"]) == {"create", "patch"}
+
+
+def test_a_gateway_may_take_longer_to_end_than_it_drains() -> None:
+    made = objects(render("default", "--set=gateway.preStopSeconds=7", "--set=gateway.drainSeconds=80"))
+    spec = find(made, "Deployment", "forebay-gateway")["spec"]["template"]["spec"]
+
+    assert spec["terminationGracePeriodSeconds"] > 7 + 80
+    assert "--drain-seconds=80" in spec["containers"][0]["args"]
+
+
+def test_a_changed_setting_restarts_the_operator_only() -> None:
+    before, after = (objects(render("default", f"--set=operator.warmServers={count}")) for count in (0, 1))
+    templates = [dict(pod_templates(made)) for made in (before, after)]
+
+    changed = [name for name in templates[0] if templates[0][name] != templates[1][name]]
+
+    assert changed == ["forebay-operator"]
+
+
+def test_the_operator_is_told_where_everything_is() -> None:
+    told = operator_settings(objects(render()))
+
+    assert told["store"] == {"uri": "s3://forebay", "claim": "", "hasCredentials": True}
+    assert told["gatewayHost"] == f"forebay-gateway.{NAMESPACE}.svc.cluster.local"
+    assert told["servers"]["cpuImage"].startswith("forebay/runtime:")
+    assert told["devices"]["cpu"] == {"servers": 8, "memory": "2Gi"}
+
+
+def test_images_come_from_a_registry_of_ones_own_and_keep_their_digests() -> None:
+    made = objects(render("gpu-production"))
+    told = operator_settings(made)
+
+    image = find(made, "Deployment", "forebay-operator")["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert re.fullmatch(r"registry\.example\.com/ml/forebay/operator@sha256:[0-9a-f]{64}", image)
+    assert told["servers"]["gpuImage"] == "registry.example.com/ml/forebay/runtime-gpu:0.1.0-cuda13"
+    assert told["pullSecrets"] == ["registry"]
+    assert told["servers"]["priorityClass"] == "forebay-serving"
+    assert told["store"] == {"uri": "s3://models/forebay", "claim": "", "hasCredentials": True}
+
+
+def test_a_store_of_ones_own_takes_the_place_of_the_charts() -> None:
+    names = {(each["kind"], each["metadata"]["name"]) for each in objects(render("gpu-production"))}
+
+    assert {name for _, name in names if name.startswith("forebay-store")} == set()
+
+
+def test_the_random_secrets_are_not_made_where_others_are_named() -> None:
+    assert [each["metadata"]["name"] for each in objects(render()) if each["kind"] == "Secret"] == [
+        "forebay-keys",
+        "forebay-store-credentials",
+    ]
+    assert [each for each in objects(render("shared-volume")) if each["kind"] == "Secret"] == []
+
+
+def test_the_credentials_that_it_makes_open_the_store_that_it_brings() -> None:
+    secret = find(objects(render()), "Secret", "forebay-store-credentials")["data"]
+    values = {key: base64.b64decode(value).decode() for key, value in secret.items()}
+
+    assert values["AWS_ENDPOINT_URL"] == f"http://forebay-store.{NAMESPACE}.svc.cluster.local:7070"
+    assert len(values["AWS_SECRET_ACCESS_KEY"]) == 40
+    assert "" not in (values["AWS_ACCESS_KEY_ID"], values["AWS_REGION"])
+
+
+def test_a_shared_volume_is_mounted_where_the_uri_points() -> None:
+    spec = find(objects(render("shared-volume")), "Deployment", "serving-operator")["spec"]["template"]["spec"]
+
+    assert {"name": "store", "mountPath": "/store"} in spec["containers"][0]["volumeMounts"]
+    assert {"name": "store", "persistentVolumeClaim": {"claimName": "forebay-store"}} in spec["volumes"]
+
+
+def test_the_definition_outlives_the_release() -> None:
+    definition = find(objects(render()), "CustomResourceDefinition", "modeldeployments.forebay.dev")
+
+    assert definition["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_the_request_in_the_notes_works() -> None:
+    """The model is taken, and its answer is the one that they promise."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    made = helm("install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--dry-run=client", "--hide-secret")
+    notes = made.stdout.partition("NOTES:")[2]
+    manifest = notes.partition("<<'END'\n")[2].partition("\nEND\n")[0]
+    request: Json = json.loads(notes.partition("--data '")[2].partition("'")[0])
+
+    (found,) = load_text(manifest).objects
+    uri: str = yaml.safe_load(manifest)["spec"]["model"]["source"]["uri"]
+    session = onnxruntime.InferenceSession(base64.b64decode(uri.partition(",")[2]), providers=["CPUExecutionProvider"])
+    (asked,) = request["inputs"]
+    answer: Any = session.run(None, {asked["name"]: np.array(asked["data"], np.float32).reshape(asked["shape"])})
+
+    assert found.metadata.name == "double"
+    assert answer[0].tolist() == [[41.0, 42.0]]
