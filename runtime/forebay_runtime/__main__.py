@@ -1,6 +1,8 @@
 """`python -m forebay_runtime`, `forebay-runtime`: one server for one device."""
 
 import asyncio
+import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(process.run(settings))
+            # A download or a load under way would keep the process from ending, and nobody waits for it any more.
+            logging.shutdown()
+            os._exit(0)
     except (OSError, SessionError, GpuError) as error:
         print(f"forebay-runtime: {error}", file=sys.stderr)
         return 1

@@ -66,6 +66,15 @@ def test_a_flood_of_pipelined_requests_is_answered_whole(wire: Wire) -> None:
     assert [wire.answer().status for _ in range(3000)] == [200] * 3000
 
 
+def test_a_flood_that_stops_within_a_request_goes_on_when_the_rest_comes(wire: Wire) -> None:
+    flood = (infer_head() + BODY) * 300
+    wire.send(flood[:-10])
+    for _ in range(299):
+        assert_inferred(wire)
+    wire.send(flood[-10:])
+    assert_inferred(wire)
+
+
 @pytest.mark.parametrize("size", [1, 7, 4096])
 def test_chunked_bodies_are_put_together(wire: Wire, size: int) -> None:
     pieces = [BODY[start : start + size] for start in range(0, len(BODY), size)]

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -127,8 +129,29 @@ def test_readiness_may_be_told_not_to_wait_for_models(tmp_path: Path) -> None:
         assert running.request("GET", "/v2/health/ready").status == 200
 
 
+def test_a_server_ends_while_an_artifact_is_still_being_fetched(tmp_path: Path) -> None:
+    with (
+        socket.socket() as silent,
+        running_server(tmp_path, "--model-control-mode", "explicit") as running,
+    ):
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}/artifact"
+        order = LoadOrder(forebay_artifact=uri, forebay_digest="0" * 64, forebay_version=1, forebay_sequence=1)
+        loading = threading.Thread(target=broken, args=(running, order))
+        loading.start()
+        wait_for(lambda: running.index() == {("m", "1"): "LOADING"}, "the artifact is being fetched")
+        assert running.terminate() == 0
+        loading.join()
+
+
+def broken(server: Server, order: LoadOrder) -> None:
+    with suppress(OSError, HTTPException):
+        server.load("m", order)
+
+
 def test_a_port_in_use_is_named(server: Server) -> None:
-    for flag in ("--http-port", "--grpc-port", "--metrics-port"):
+    for flag in ("--http-port", "--grpc-port"):
         others = [part for other in ("--http-port", "--grpc-port", "--metrics-port") if other != flag for part in (other, "0")]
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))

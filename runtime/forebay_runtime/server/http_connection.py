@@ -124,17 +124,22 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not keep_alive:
             self._transport.close()
             return
-        if self._reading_paused:
-            self._reading_paused = False
-            self._transport.resume_reading()
         if self._filled:
-            # Not at once: a client with many requests in one packet must not keep the loop to itself.
+            # Not from here: this may be called from within `_advance`.
             asyncio.get_running_loop().call_soon(self._advance)
 
-    def close_when_idle(self) -> None:
-        """Close now where no request is on its way."""
-        if self._exchange is None and self._head is None and not self._filled:
-            self._transport.close()
+    @property
+    def receiving(self) -> bool:
+        """Whether a request is there in part, or waits for the one before it."""
+        return self._head is not None or self._filled > 0
+
+    @property
+    def idle(self) -> bool:
+        return self._exchange is None and not self.receiving
+
+    def close(self) -> None:
+        """Close once what was written is sent."""
+        self._transport.close()
 
     def abort(self) -> None:
         self._transport.abort()
@@ -155,10 +160,17 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._refuse(too_large(self._service.max_body_bytes))
                 return
             if not progressed:
-                return
-        if self._filled == len(self._buffer) and not self._reading_paused:
-            self._reading_paused = True
+                break
+        self._pace_reading()
+
+    def _pace_reading(self) -> None:
+        """What does not fit into the buffer waits in the socket."""
+        full = self._filled == len(self._buffer)
+        if full and not self._reading_paused:
             self._transport.pause_reading()
+        elif self._reading_paused and not full:
+            self._transport.resume_reading()
+        self._reading_paused = full
 
     def _read_head(self) -> bool:
         start = 2 if self._buffer.startswith(b"\r\n") else 0
