@@ -115,7 +115,8 @@ def a_replica(
     pool: Pool = POOL,
     footprint_bytes: int | None = GIB,
 ) -> Replica:
-    phase = None if stage is ReplicaStage.ORDERED else HoldingPhase(stage.value)
+    shown = {ReplicaStage.ORDERED: None, ReplicaStage.LEAVING: HoldingPhase.READY}
+    phase = shown[stage] if stage in shown else HoldingPhase(stage.value)
     holding = None if phase is None else a_holding(address.name, version, phase, footprint_bytes=footprint_bytes)
     return Replica(a_server(name, *([holding] if holding else []), pool=pool), address, version, stage, holding)
 

@@ -71,6 +71,10 @@ class Bin:
         self._models.discard(model)
         self._blocked.add(model)
 
+    def close(self) -> None:
+        """Nothing may come here."""
+        self.now = self.soon = -1
+
     def has(self, model: ModelVersion) -> bool:
         return model in self._models
 
@@ -88,7 +92,8 @@ class Shelf:
         self._bins: dict[Pool, list[Bin]] = {}
         self._by_name: dict[str, Bin] = {}
         self._left = dict(devices_left)
-        self._roomiest: dict[Pool, int] = {}
+        self.reclaimed: set[str] = set()
+        """Unused servers that have to end, so that another pool can have their devices."""
         for server, replicas in fleet.by_server.values():
             self._add(Bin(server.pool, server), replicas, staying, footprint)
 
@@ -191,16 +196,17 @@ class Shelf:
     def occupied(self) -> frozenset[str]:
         return frozenset(name for name, each in self._by_name.items() if each.used)
 
-    def reclaim(self, short: Iterable[tuple[int, tuple[Pool, ...], int]]) -> frozenset[str]:
-        """Unused servers whose devices claims that found no place could use from another pool: (need, pools, replicas)."""
-        unused = sorted((each for each in self._by_name.values() if not each.used), key=lambda each: each.name)
-        reclaimed: set[str] = set()
-        for need, pools, replicas in short:
-            wanted = {pool.device for pool in pools if pool.device.memory_bytes >= need}
-            fitting = [
-                each.name
-                for each in unused
-                if each.pool.device in wanted and each.pool not in pools and each.name not in reclaimed
-            ]
-            reclaimed.update(fitting[:replicas])
-        return frozenset(reclaimed)
+    def reclaim(self, pools: Collection[Pool], need: int) -> bool:
+        """Have an unused server of another pool give its device to one of these pools."""
+        wanted = {pool.device for pool in pools if pool.device.memory_bytes >= need}
+        unused = [
+            each
+            for each in self._by_name.values()
+            if not each.used and each.pool.device in wanted and each.pool not in pools and each.name not in self.reclaimed
+        ]
+        if not unused:
+            return False
+        chosen = min(unused, key=lambda each: each.name)
+        chosen.close()
+        self.reclaimed.add(chosen.name)
+        return True

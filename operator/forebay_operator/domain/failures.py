@@ -29,22 +29,27 @@ def pause_after(attempts: int) -> float:
     return min(_FIRST_PAUSE_S * 2.0 ** min(attempts - 1, 10), _LONGEST_PAUSE_S)
 
 
-def note(failures: Mapping[ReplicaKey, LoadFailure], fleet: Fleet, now: float) -> Mapping[ReplicaKey, LoadFailure]:
-    """What is known of failures after a look at the fleet: new ones counted, those of lost servers and cured ones dropped."""
+def note(
+    failures: Mapping[ReplicaKey, LoadFailure], fleet: Fleet, now: float, *, is_first_look: bool = False
+) -> Mapping[ReplicaKey, LoadFailure]:
+    """What is known of failures after a look at the fleet: new ones counted, those of lost servers and cured ones dropped.
+
+    `is_first_look`: nothing is remembered, so that how often a load failed before is not known; then pauses start anew.
+    """
     noted = {key: failure for key, failure in failures.items() if key.server in fleet.servers}
     for _, replicas in fleet.by_server.values():
         for replica in replicas:
-            _note_replica(noted, replica, now)
+            _note_replica(noted, replica, now, is_first_look=is_first_look)
     return noted
 
 
-def _note_replica(noted: dict[ReplicaKey, LoadFailure], replica: Replica, now: float) -> None:
+def _note_replica(noted: dict[ReplicaKey, LoadFailure], replica: Replica, now: float, *, is_first_look: bool) -> None:
     if replica.stage is ReplicaStage.READY:
         if noted:
             noted.pop(replica.key, None)
     elif replica.stage is ReplicaStage.FAILED and replica.holding is not None:
         known = noted.get(replica.key)
-        at = replica.holding.failed_at
+        at = now if is_first_look else replica.holding.failed_at
         if known is None:
             noted[replica.key] = LoadFailure(1, now if at is None else at, replica.holding.reason)
         elif at is not None and at > known.at:

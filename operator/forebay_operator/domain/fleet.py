@@ -34,6 +34,8 @@ class Order:
     """When it was first ordered."""
     blind: bool = False
     """An unload of something that the server's page has not shown: its load may still be on its way."""
+    until: float = 0.0
+    """A load is given again until then even if it shows: it takes back an unload that may arrive later."""
 
 
 class ReplicaStage(enum.Enum):
@@ -41,6 +43,8 @@ class ReplicaStage(enum.Enum):
     """A load was ordered and the server's page does not show it yet."""
     LOADING = "loading"
     READY = "ready"
+    LEAVING = "leaving"
+    """It was told to go, and the page does not show it: it may be gone already, and can be called back by another load."""
     UNLOADING = "unloading"
     FAILED = "failed"
 
@@ -67,6 +71,13 @@ class Replica:
         return self.stage is ReplicaStage.READY and server.phase is ServerPhase.READY and server.endpoint is not None
 
     @property
+    def shows_ready(self) -> bool:
+        """Whether it was ready when the server's page was read, whatever was ordered since."""
+        return (
+            self.holding is not None and self.holding.phase is HoldingPhase.READY and self.stage is not ReplicaStage.UNLOADING
+        )
+
+    @property
     def is_coming_or_here(self) -> bool:
         return self.stage in _PRESENT
 
@@ -75,7 +86,7 @@ class Replica:
         return None if self.holding is None else self.holding.footprint_bytes
 
 
-_PRESENT = frozenset({ReplicaStage.ORDERED, ReplicaStage.LOADING, ReplicaStage.READY})
+_PRESENT = frozenset({ReplicaStage.ORDERED, ReplicaStage.LOADING, ReplicaStage.READY, ReplicaStage.LEAVING})
 _STAGES = {
     HoldingPhase.LOADING: ReplicaStage.LOADING,
     HoldingPhase.READY: ReplicaStage.READY,
@@ -165,11 +176,18 @@ def _replicas(server: Server, orders: Mapping[ReplicaKey, Order] | None, known: 
 
 def _seen(server: Server, holding: Holding, orders: Mapping[ReplicaKey, Order] | None) -> Replica:
     stage = _STAGES[holding.phase]
-    if orders and stage is ReplicaStage.FAILED:
-        order = orders.get(ReplicaKey(server.name, holding.model, holding.version))
-        if order is not None and order.kind is OrderKind.LOAD:
-            stage = ReplicaStage.ORDERED
+    order = orders.get(ReplicaKey(server.name, holding.model, holding.version)) if orders else None
+    if order is not None:
+        stage = _under_order(stage, order, server)
     return Replica(server, ModelAddress(server.pool.namespace, holding.model), holding.version, stage, holding)
+
+
+def _under_order(shown: ReplicaStage, order: Order, server: Server) -> ReplicaStage:
+    """The stage of a replica for which an order stands. A page that is older than the order may be out of date."""
+    if order.kind is OrderKind.UNLOAD:
+        return ReplicaStage.LEAVING if shown in _PRESENT else shown
+    is_older = server.observed_at is None or server.observed_at <= order.at
+    return ReplicaStage.ORDERED if is_older or shown is ReplicaStage.FAILED else shown
 
 
 def _unseen(server: Server, order: Order) -> Replica:

@@ -1,4 +1,8 @@
-"""Loads and unloads: given again until the server's page shows them, under one sequence that never falls."""
+"""Loads and unloads: given again until the server's page shows them, under one sequence that never falls.
+
+An unload that is not wanted any more is taken back by a load with a higher sequence. Until the page is read again, nobody
+knows which of the two the server has seen.
+"""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,13 +11,14 @@ from forebay_operator.domain import routes
 from forebay_operator.domain.actions import LoadReplica, UnloadReplica
 from forebay_operator.domain.fleet import Fleet, Order, OrderKind, Replica, ReplicaKey, ReplicaStage, takes_orders
 from forebay_operator.domain.outcome import Outcome
-from forebay_operator.domain.placement import Placed
 from forebay_operator.domain.revisions import serving_of
 from forebay_operator.domain.routes import Endpoint, Route
 from forebay_operator.domain.snapshot import Holding, HoldingPhase, Server
 from forebay_operator.domain.status import RevisionRecord
 from forebay_schema.addresses import ModelAddress
 
+_LATE_S = 10.0
+"""An order that was taken back may arrive for this long."""
 _CANCEL_SETTLES_S = 2.0
 """How long after cancelling a load that was never seen its room stays taken: it may still be on its way."""
 
@@ -52,8 +57,7 @@ class OrderBook:
         """Have a server let go, unless requests may still be sent there, or it is letting go already."""
         if not takes_orders(replica.server) or _may_be_used(replica, acknowledged):
             return
-        pending = self.before.get(replica.key)
-        if replica.stage is ReplicaStage.UNLOADING and (pending is None or replica.holding is not None):
+        if replica.stage is ReplicaStage.UNLOADING and replica.key not in self.before:
             return
         order = self._order(replica.key, replica.address, OrderKind.UNLOAD, blind=replica.holding is None)
         self.actions.append(
@@ -66,7 +70,10 @@ class OrderBook:
         order = self.before.get(key)
         if order is None or order.kind is not kind:
             self.last_sequence = max(self.last_sequence + 1, int(self.now * 1000))
-            order = Order(key=key, address=address, kind=kind, sequence=self.last_sequence, at=self.now, blind=blind)
+            until = self.now + _LATE_S if order is not None and kind is OrderKind.LOAD else 0.0
+            order = Order(
+                key=key, address=address, kind=kind, sequence=self.last_sequence, at=self.now, blind=blind, until=until
+            )
         self.orders[key] = order
         return order
 
@@ -101,33 +108,30 @@ def give(
 def _give_loads(book: OrderBook, each: Outcome, fleet: Fleet) -> None:
     known = each.assessment.revisions
     address = each.assessment.sight.deployment.address
-    if known.durable:
-        for server in _to_load(each.target, fleet):
-            book.load(server, address, known.target)
-    if known.older is not None:
-        for server in _to_load(each.older, fleet):
-            book.load(server, address, known.older)
+    records = {record.number: record for record in known.records if record is not known.target or known.durable}
+    for replica in each.staying:
+        if replica.key in book.before and replica.version in records:
+            book.load(replica.server, address, records[replica.version])
+    for placed, record in ((each.target, known.target), (each.older, known.older)):
+        for name in placed.added if record is not None else ():
+            if record is not None and record.number in records:
+                book.load(fleet.servers[name], address, record)
 
 
-def _to_load(placed: Placed, fleet: Fleet) -> list[Server]:
-    again = [replica.server for replica in placed.kept if replica.stage is ReplicaStage.ORDERED]
-    return again + [fleet.servers[name] for name in placed.added]
-
-
-def settle(orders: Mapping[ReplicaKey, Order], servers: Iterable[Server]) -> dict[ReplicaKey, Order]:
+def settle(orders: Mapping[ReplicaKey, Order], servers: Iterable[Server], now: float) -> dict[ReplicaKey, Order]:
     """The orders that do not show yet, on servers that can still show them."""
     if not orders:
         return {}
     by_name = {server.name: server for server in servers}
-    return {key: order for key, order in orders.items() if _stands(order, by_name.get(key.server))}
+    return {key: order for key, order in orders.items() if _stands(order, by_name.get(key.server), now)}
 
 
-def _stands(order: Order, server: Server | None) -> bool:
+def _stands(order: Order, server: Server | None, now: float) -> bool:
     if server is None or not takes_orders(server):
         return False
     shown = next((each for each in server.holdings if (each.model, each.version) == order.key[1:]), None)
     if order.kind is OrderKind.LOAD:
-        return shown is None or _failed_before(shown, order)
+        return shown is None or now < order.until or _failed_before(shown, order)
     if shown is not None:
         return shown.phase is not HoldingPhase.UNLOADING
     return order.blind and server.observed_at is not None and server.observed_at < order.at + _CANCEL_SETTLES_S

@@ -100,7 +100,7 @@ def place(
         placed={key: draft.result(shelf) for key, draft in drafts.items()},
         opened=shelf.opened(),
         occupied=shelf.occupied(),
-        reclaimed=shelf.reclaim([(draft.claim.need_bytes, draft.claim.pools, draft.unplaced) for draft in short]),
+        reclaimed=frozenset(shelf.reclaimed),
         lingering=frozenset(key for draft in short for key in draft.lingering(shelf, short)),
     )
 
@@ -111,9 +111,10 @@ def keepers(claim: Claim, fleet: Fleet) -> tuple[Replica, ...]:
     if len(here) <= claim.replicas:
         return tuple(here)
 
-    def rank(replica: Replica) -> tuple[bool, bool, int, str]:
+    def rank(replica: Replica) -> tuple[bool, bool, bool, int, str]:
         key = replica.key
-        return not replica.is_ready, key in claim.fading, -len(fleet.on(key.server)), key.server
+        is_fading = key in claim.fading
+        return not replica.is_ready, not replica.shows_ready, is_fading, -len(fleet.on(key.server)), key.server
 
     return tuple(sorted(here, key=rank)[: claim.replicas])
 
@@ -159,6 +160,9 @@ class _Draft:
         found = shelf.best(claim.pools, model, claim.need_bytes, claim.refused, claim.reserved)
         if found is None and claim.may_open:
             found = shelf.open(claim.pools, claim.need_bytes)
+            if found is None and shelf.reclaim(claim.pools, claim.need_bytes):
+                self._planned.append("")
+                return True
         if found is None:
             return self._swap(shelf, footprint)
         level, chosen = found

@@ -92,7 +92,8 @@ def _of(standing: Standing, version: int | None) -> list[Replica]:
 def _serving_before(standing: Standing, target_ready: int) -> list[Replica]:
     """Ready replicas that the target's have to take over from; none of those that have been relieved already."""
     older = [each for each in _of(standing, standing.older) if each.is_ready]
-    misplaced = [each for each in _of(standing, standing.target) if each.is_ready and each.server.pool not in standing.pools]
+    elsewhere = [each for each in _of(standing, standing.target) if each.server.pool not in standing.pools]
+    misplaced = [each for each in elsewhere if each.shows_ready]
     if target_ready and standing.serving == standing.target:
         older = []
         misplaced = [each for each in misplaced if each.key not in standing.fading]
@@ -113,8 +114,9 @@ def _with_older(standing: Standing, course: Course, target_replicas: int) -> Rol
 
 
 def _moving(standing: Standing, before: list[Replica], *, may_swap: bool) -> Rollout:
-    retained = tuple(sorted(before, key=lambda each: (each.key in standing.fading, each.key))[: standing.wanted])
-    serving = retained[0].version if retained else 0
+    ranked = sorted(before, key=lambda each: (not each.is_ready, each.key in standing.fading, each.key))
+    retained = tuple(ranked[: standing.wanted])
+    serving = next((each.version for each in retained if each.is_ready), 0)
     return Rollout(
         course=Course.MOVING if retained else Course.STEADY,
         serving=serving,

@@ -45,9 +45,9 @@ class StepResult:
 def step(snapshot: Snapshot, memory: Memory) -> StepResult:
     """Decide what to do now."""
     # 1. What is there, and what was ordered and does not show yet.
-    standing = orders.settle(memory.orders, snapshot.servers)
+    standing = orders.settle(memory.orders, snapshot.servers, snapshot.now)
     fleet = _muster(snapshot, memory, standing)
-    failed = failures.note(memory.failures, fleet, snapshot.now)
+    failed = failures.note(memory.failures, fleet, snapshot.now, is_first_look=memory.at is None)
     # 2. What each model wants; those at rest want nothing new.
     survey = Survey(snapshot, memory, fleet, failed)
     looks = [survey.look(deployment) for deployment in snapshot.deployments]

@@ -45,6 +45,19 @@ def test_a_load_that_is_ordered_again_after_a_failure_is_on_its_way() -> None:
     assert replica.stage is ReplicaStage.ORDERED
 
 
+def test_what_was_told_to_go_is_leaving_until_the_page_shows_what_became_of_it() -> None:
+    (replica,) = muster([a_server("s-1", a_holding())], {KEY: an_order(OrderKind.UNLOAD)}).of(DIGITS)
+    assert replica.stage is ReplicaStage.LEAVING
+    assert replica.shows_ready
+    assert not replica.is_ready
+
+
+def test_what_is_called_back_is_ready_when_a_newer_page_says_so() -> None:
+    older, newer = a_server("s-1", a_holding()), a_server("s-1", a_holding(), observed_at=NOW + 1)
+    assert muster([older], {KEY: an_order()}).of(DIGITS)[0].stage is ReplicaStage.ORDERED
+    assert muster([newer], {KEY: an_order()}).of(DIGITS)[0].stage is ReplicaStage.READY
+
+
 def test_a_cancelled_load_that_never_showed_still_takes_its_room() -> None:
     (replica,) = muster([a_server()], {KEY: an_order(OrderKind.UNLOAD, blind=True)}).of(DIGITS)
     assert replica.stage is ReplicaStage.UNLOADING

@@ -191,8 +191,11 @@ def test_the_server_that_was_cleared_by_a_swap_is_kept_for_its_claim() -> None:
 def test_an_unused_server_of_another_pool_gives_its_device_to_a_model_without_a_place() -> None:
     idle = a_server("idle", pool=Pool("other", SIMULATED))
     plan, (found,) = placed([idle], a_claim())
-    assert found.unplaced == 1
+    assert found.planned == ("",)
     assert plan.reclaimed == {"idle"}
+    plan, (still,) = placed([idle], a_claim(may_open=False))
+    assert still.unplaced == 1
+    assert not plan.reclaimed
 
 
 def test_an_old_replica_in_a_pool_of_no_use_goes_to_free_its_device() -> None:

@@ -166,4 +166,4 @@ def test_a_model_that_is_wanted_is_served_by_whatever_is_ready_of_it(given: Stan
 def test_what_may_be_swapped_is_part_of_what_is_retained(given: Standing) -> None:
     found = rollout.advance(given)
     assert set(found.swappable) <= set(found.retained)
-    assert all(each.is_ready for each in found.retained)
+    assert all(each.shows_ready for each in found.retained)
