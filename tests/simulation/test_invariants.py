@@ -155,7 +155,7 @@ BROKEN: dict[str, tuple[str, str, Moment]] = {
         ),
     ),
     "a routed replica is gone while its server answers": (
-        "6 late",
+        "6 older order",
         "a let go of version 1, which is routed there",
         a_moment(SetRoutes(routes=(HELD,)), servers=(a_seen_server(),), routes=(a_route(A),)),
     ),

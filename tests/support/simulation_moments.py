@@ -119,5 +119,6 @@ def a_moment(
         last_arrival={DIGITS: last_arrival},
         said={} if said is None else {"uid": said},
         remembers_s=100.0,
+        orders_are_late=False,
         actions_with_memory=with_memory,
     )

@@ -13,6 +13,8 @@ from forebay_operator.worlds.simulated.world import SimulatedWorld
 
 AT_REST_S = 60.0
 """So long before the end, nothing may be ordered any more."""
+LATE_S = 300.0
+FEW_SERVERS = 4
 
 
 def check_end(world: SimulatedWorld, moment: Moment, last_order_at: float) -> list[Violation]:
@@ -20,13 +22,13 @@ def check_end(world: SimulatedWorld, moment: Moment, last_order_at: float) -> li
     deployments = moment.snapshot.deployments
     restless = any(is_underestimated(world, moment, deployment) for deployment in deployments)
     sentences = [
-        *([] if restless else _unrest(moment, last_order_at)),
+        *([] if restless else (*_unrest(moment, last_order_at), *_idle_servers(moment))),
         *(
             f"request {request.number} of {request.address} has no answer yet"
             for request in sorted(world.ledger.open, key=lambda request: request.number)
         ),
         *_left_behind(world, moment),
-        *_idle_servers(moment),
+        *_churn(world),
         *(sentence for deployment in deployments for sentence in _flaws(world, moment, deployment)),
     ]
     return [Violation(moment.seconds, "5 end", sentence) for sentence in sentences]
@@ -46,6 +48,13 @@ def _unrest(moment: Moment, last_order_at: float) -> Iterator[str]:
     if moment.seconds - last_order_at < AT_REST_S:
         what = ", ".join(sorted({type(action).__name__ for action in moment.actions}))
         yield f"something was ordered {moment.seconds - last_order_at:.0f} s ago still ({what or 'nothing now'})"
+
+
+def _churn(world: SimulatedWorld) -> Iterator[str]:
+    """Even a load that is refused for ever is tried again on new servers ever more rarely."""
+    started = [server for server in world.fleet.started_at if server > world.timeline.now - LATE_S]
+    if len(started) > FEW_SERVERS:
+        yield f"{len(started)} servers were started in the last {LATE_S:.0f} s, in which nobody asked and nothing changed"
 
 
 def _left_behind(world: SimulatedWorld, moment: Moment) -> Iterator[str]:
@@ -88,8 +97,9 @@ def _flaws(world: SimulatedWorld, moment: Moment, deployment: Deployment) -> Ite
         return
     if status.observed_generation != deployment.generation:
         yield f"{address}: its status is of generation {status.observed_generation}, its spec of {deployment.generation}"
-    if status.ready_replicas != len(ready):
-        yield f"{address}: its status counts {status.ready_replicas} ready replicas, and {len(ready)} are"
+    serving = sum(holding.version == status.revision for _, holding in ready)
+    if status.ready_replicas != serving:
+        yield f"{address}: its status counts {status.ready_replicas} ready replicas, and {serving} of that revision are"
     if not status.summary:
         yield f"{address}: its status has no summary"
     if route is None:

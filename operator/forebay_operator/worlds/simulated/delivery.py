@@ -29,6 +29,8 @@ class Delivery:
     lost: ActionsLost | None = None
     late: ActionsLate | None = None
     doubled: ActionsDoubled | None = None
+    late_until: float = 0.0
+    """When the last action that is late happens."""
     _count: int = 0
     _newest: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
 
@@ -39,6 +41,7 @@ class Delivery:
         if self._hit(self.lost):
             return
         if delay > 0.0:
+            self.late_until = max(self.late_until, self.timeline.now + delay)
             self.timeline.after(delay, lambda: self._arrive(action, number))
         else:
             self._arrive(action, number)

@@ -39,7 +39,8 @@ class Fleet:
     by_endpoint: dict[Endpoint, SimulatedServer] = field(default_factory=dict[Endpoint, SimulatedServer])
     hanging_starts: int = 0
     """So many of the next servers never get ready."""
-    _count: int = 0
+    started_at: list[float] = field(default_factory=list[float])
+    """When each server was started, those that are gone included."""
 
     def resize(self, order: ResizePool) -> None:
         """Have so many servers, as far as devices are free. More than that: victims go, unless they hold something.
@@ -82,10 +83,11 @@ class Fleet:
         return allowed is None or self.busy(device) < allowed
 
     def _start(self, pool: Pool) -> None:
-        self._count += 1
-        port = FIRST_PORT + 2 * self._count
+        self.started_at.append(self.timeline.now)
+        number = len(self.started_at)
+        port = FIRST_PORT + 2 * number
         server = SimulatedServer(
-            name=f"{pool.namespace}-{pool.device.name}-{self._count}",
+            name=f"{pool.namespace}-{pool.device.name}-{number}",
             pool=pool,
             endpoint=Endpoint("127.0.0.1", port, port + 1),
             started_at=self.timeline.now,

@@ -50,11 +50,12 @@ def memory_is_not_overcommitted(moment: Moment) -> Iterator[str]:
 
 
 def servers_stay_within_capacity(moment: Moment) -> Iterator[str]:
+    resized = {resize.pool.device for resize in moment.resizes}
     for capacity in moment.snapshot.capacity:
-        wanted = moment.wanted_servers(capacity.device)
-        resized = any(resize.pool.device == capacity.device for resize in moment.resizes)
-        if resized and capacity.servers is not None and wanted > capacity.servers:
-            yield f"{wanted} servers of {capacity.device.name} are wanted in all, and there can be {capacity.servers}"
+        if capacity.device in resized and capacity.servers is not None:
+            wanted = moment.wanted_servers(capacity.device)
+            if wanted > capacity.servers:
+                yield f"{wanted} servers of {capacity.device.name} are wanted in all, and there can be {capacity.servers}"
 
 
 def the_last_ready_replica_stays(moment: Moment) -> Iterator[str]:
@@ -169,12 +170,13 @@ def _endpoint_flaws(moment: Moment, deployment: Deployment, version: WeightedVer
             yield f"{deployment.address}: version {version.version} is routed to port {endpoint.http}, where it is not ready"
 
 
-def nothing_late_does_harm(moment: Moment) -> Iterator[str]:
-    """What is routed to stays ready as long as its server answers: only a late or repeated order could have ended it.
+def no_older_order_does_harm(moment: Moment) -> Iterator[str]:
+    """What is routed to stays ready as long as its server answers: only an order of before could have ended it.
 
-    Of orders that were on their way when memory was lost, the step cannot know.
+    The step cannot know of orders that were on their way when memory was lost, nor whether it is the older or the newer order
+    for a replica that is late: then requests get the retry answer, and are held.
     """
-    if moment.remembers_s < ON_THE_WAY_S:
+    if moment.remembers_s < ON_THE_WAY_S or moment.orders_are_late:
         return
     for route in moment.snapshot.routes:
         for version in route.versions:
@@ -284,7 +286,9 @@ def unknown_demand_holds(moment: Moment) -> Iterator[str]:
         return
     for order in moment.statuses:
         deployment, before = moment.deployments.get(order.address), moment.said.get(order.uid)
-        if deployment is None or before is None or order.status.scaling is None or deployment.spec.stopped:
+        if deployment is None or before is None or order.status.scaling is None:
+            continue
+        if deployment.spec.stopped or deployment.deleting:
             continue
         held = max(deployment.spec.min_replicas, min(deployment.spec.max_replicas, before))
         if order.status.scaling.wanted != held:
@@ -299,7 +303,7 @@ RULES: dict[str, Rule] = {
     "2 drain": unloaded_only_when_no_request_can_come,
     "3 routes": routes_are_whole,
     "4 artifacts": collected_only_when_nobody_needs_it,
-    "6 late": nothing_late_does_harm,
+    "6 older order": no_older_order_does_harm,
     "6 one writer": one_order_for_one_thing,
     "7 memory lost": lost_memory_changes_nothing,
     "8 bounds": wanted_stays_within_bounds,

@@ -30,6 +30,8 @@ class Moment:
     """By uid: the replicas wanted, as the step said last, even if the status was lost; without memory, as the status says."""
     remembers_s: float
     """For how long the controller has had its memory: 0 in the first step after it was lost."""
+    orders_are_late: bool
+    """Whether a late order happened just now, or is still on its way."""
     actions_with_memory: tuple[Action, ...] | None = None
     """Set when this step came without memory: what it would have ordered with what was lost."""
 

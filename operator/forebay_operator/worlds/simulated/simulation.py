@@ -32,9 +32,11 @@ LOOK_S = 0.25
 """How soon a step follows the first request for a model without a ready replica."""
 SETTLING_S = 15.0
 """How long after the busy time its load may still have an effect."""
-RESTLESS_S = 60.0
+PAGE_S = 2.5
+"""Until the page of a server shows what was done there, and a step has seen it."""
+RESTLESS_S = 40.0
 """How long after the last request steps still come every second; later ones come every `STRIDE_S`."""
-STRIDE_S = 10.0
+STRIDE_S = 20.0
 SILENT_S = 500.0
 """How long nobody asks at the end."""
 
@@ -87,16 +89,20 @@ class Simulation:
 
     def run(self) -> Course:
         for seconds, due in _looks(self.story):
-            self._tell_story_until(seconds)
-            self.world.advance(seconds)
-            self._restart_if_due(seconds)
-            if (due or self.world.attention) and seconds >= self._away_until:
-                self._take_step()
+            self.advance(seconds, step=due)
             if self.violations:
                 return self._course()
         if self._last_moment is not None:
             self.violations += check_end(self.world, self._last_moment, self._last_order_at)
         return self._course()
+
+    def advance(self, seconds: float, *, step: bool = True) -> None:
+        """Let time pass up to so many seconds since the beginning; then step, or only if something is urgent."""
+        self._tell_story_until(seconds)
+        self.world.advance(seconds)
+        self._restart_if_due(seconds)
+        if (step or self.world.attention) and seconds >= self._away_until:
+            self._take_step()
 
     def _take_step(self) -> None:
         snapshot = self.world.observe()
@@ -124,6 +130,7 @@ class Simulation:
             last_arrival=self.world.ledger.last_arrival,
             said=self._said if self._forgotten is None else _said_by_statuses(snapshot),
             remembers_s=self.world.seconds - self._memory_since,
+            orders_are_late=snapshot.now <= self.world.delivery.late_until + PAGE_S,
             actions_with_memory=with_memory,
         )
 

@@ -1,0 +1,125 @@
+"""What random worlds found, each shrunk to the least that shows it."""
+
+from dataclasses import replace
+
+import pytest
+
+from forebay_operator.domain.deployment import Autoscaling, Placement
+from forebay_operator.domain.snapshot import HoldingPhase
+from forebay_operator.worlds.simulated.arrivals import Bursts, Even, Recorded
+from forebay_operator.worlds.simulated.faults import (
+    ActionsDoubled,
+    ActionsLate,
+    ActionsLost,
+    ConversionsFail,
+    Fault,
+    GatewaySilent,
+    LoadsFail,
+    ServerHangsAtStart,
+)
+from forebay_operator.worlds.simulated.simulation import Simulation
+from forebay_operator.worlds.simulated.story import Delete
+from forebay_schema.addresses import ModelAddress
+from simulation_builders import DEVICE, DIGITS, GIB, SOURCE, a_spec
+from simulation_stories import OTHER_SOURCE, SETTINGS, SMALL, a_story, answered, applied, asked, course_of, to_zero
+
+LETTERS = ModelAddress("blue", "letters")
+
+
+def test_a_server_that_never_gets_ready_is_given_up_and_replaced() -> None:
+    """On the only device, it kept the model waiting for ever; with nobody wanting anything, it stayed."""
+    faults = (ServerHangsAtStart(at=0.0),)
+    simulation, _ = course_of(a_story(applied(a_spec()), faults=faults, servers=1))
+    assert len(simulation.world.fleet.ready()) == 1
+    simulation, _ = course_of(a_story(applied(a_spec()), Delete(at=30.0, address=DIGITS), faults=faults, servers=1))
+    assert not simulation.world.fleet.servers
+
+
+def test_two_models_of_one_source_order_one_conversion() -> None:
+    edits = (applied(a_spec(), at=1.0), applied(a_spec(), at=1.5, address=LETTERS))
+    _, course = course_of(a_story(*edits))
+    assert course.actions["StartConversion"] == 1
+
+
+def test_a_failed_load_that_is_tried_again_is_not_unloaded_in_the_same_step() -> None:
+    story = a_story(applied(a_spec(replicas=2)), faults=(LoadsFail(at=2.0, pick=0.0, count=2),))
+    simulation, _ = course_of(story)
+    assert len(simulation.world.fleet.ready()) == 2
+
+
+def test_a_model_without_a_place_wants_no_more_once_nobody_asks() -> None:
+    """The busy share of no replicas was taken for an unknown one, which held the number that requests had called for."""
+    filler = a_spec(OTHER_SOURCE, placement=Placement(memory_bytes=16 * GIB))
+    policy = Autoscaling(min_replicas=1, max_replicas=3, scale_down_delay_s=5.0, idle_timeout_s=10.0)
+    edits = (applied(filler, address=LETTERS), applied(a_spec(autoscaling=policy), at=20.0))
+    big = replace(SMALL, estimate_bytes=16 * GIB, footprint_bytes=16 * GIB)
+    story = a_story(*edits, servers=1, other=big, loads=(asked(Bursts(0.0, size=60, every_s=10.0), at=30.0),))
+    simulation, _ = course_of(story)
+    status = simulation.world.deployments[DIGITS].status
+    assert status is not None
+    assert status.scaling is not None
+    assert status.scaling.wanted == 1
+
+
+def test_a_replica_that_is_being_unloaded_is_not_routed_to_again() -> None:
+    """A request came between the order to unload the last replica and the page that shows it."""
+    for wake_up in (39.6, 40.1, 40.3, 40.6, 40.9, 41.1, 41.3, 41.6, 41.9, 42.1, 42.3):
+        story = a_story(loads=(asked(Recorded((20.0, wake_up - 5.0))),))
+        _, course = course_of(story)
+        assert answered(course) == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ActionsDoubled(at=30.0, seconds=40.0, share=1.0, again_s=3.0),
+        ActionsLate(at=30.0, seconds=40.0, share=1.0, late_s=4.0),
+    ],
+    ids=["doubled", "late"],
+)
+def test_no_request_fails_when_it_comes_while_orders_to_unload_are_on_their_way(fault: Fault) -> None:
+    for wake_up in (40.1, 41.1, 42.3, 43.3, 44.3, 45.3, 46.3, 47.3, 48.3, 49.3):
+        story = a_story(loads=(asked(Recorded((20.0, wake_up - 5.0))),), faults=(fault,))
+        _, course = course_of(story)
+        assert answered(course) == 2
+
+
+@pytest.mark.xfail(strict=True, reason="failures of a load are forgotten with the server they happened on")
+def test_a_model_that_no_device_can_hold_does_not_start_servers_without_end() -> None:
+    """Its failures were forgotten with the servers on which it failed."""
+    too_big = replace(SMALL, estimate_bytes=DEVICE.memory_bytes - GIB, footprint_bytes=DEVICE.memory_bytes + GIB)
+    settings = replace(SETTINGS, server_idle_s=5.0)
+    simulation, _ = course_of(a_story(applied(a_spec()), servers=3, behaviour=too_big, settings=settings))
+    assert len(simulation.world.fleet.started_at) < 10
+
+
+def test_a_model_made_anew_with_the_name_and_source_of_one_just_deleted_serves() -> None:
+    edits = (
+        applied(a_spec()),
+        Delete(at=30.0, address=DIGITS),
+        applied(to_zero(1, 1), at=30.6),
+    )
+    simulation, course = course_of(a_story(*edits, loads=(asked(Even(5.0), at=50.0),)))
+    assert answered(course) == 250
+    holdings = [holding for server in simulation.world.fleet.page() for holding in server.holdings]
+    assert [holding.phase for holding in holdings] == [HoldingPhase.READY]
+
+
+def test_a_model_that_moves_to_a_pool_of_its_own_where_there_is_one_device_is_swapped() -> None:
+    edits = (applied(a_spec()), applied(a_spec(placement=Placement(exclusive=True)), at=30.0))
+    simulation, course = course_of(a_story(*edits, servers=1, loads=(asked(Even(5.0)),)))
+    assert answered(course) == 475
+    assert [server.pool.exclusive for server in simulation.world.fleet.servers.values()] == [DIGITS.name]
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_world_in_which_orders_get_lost_comes_to_rest_all_the_same(share: float) -> None:
+    faults = (
+        ActionsLost(at=0.0, seconds=60.0, share=share),
+        GatewaySilent(at=40.0, seconds=15.0),
+        ConversionsFail(at=0.0, count=1, retryable=True),
+    )
+    simulation = Simulation(a_story(applied(a_spec(SOURCE, replicas=2)), faults=faults))
+    course = simulation.run()
+    assert not course.violations
+    assert len(simulation.world.fleet.ready()) == 2
