@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import skops.io
 from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -23,12 +23,15 @@ from forebay_schema.store import artifact_uri
 
 
 def test_a_classifier_is_converted_verified_and_published_whole(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
     order = an_order(tmp_path / "store", digits_file(tmp_path), samples_uri=str(digits_samples(tmp_path)), min_accuracy=0.9)
 
-    ran = carry_out(order, tmp_path)
+    ran = carry_out(order, tmp_path, HOME=str(home), XDG_CACHE_HOME=str(home))
 
     result = ran.result()
     assert ran.status == 0, result.failure
+    assert not list(home.iterdir()), "no process of ours leaves telemetry, or anything else, in a home"
     assert result.artifact is not None
     assert result.verification is not None
     assert result.verification.samples_from == "given"
@@ -75,7 +78,6 @@ PROBABILITY: dict[str, Any] = {"probability": True}
         pytest.param(HistGradientBoostingClassifier(max_iter=3), ["label", "probabilities"], id="boosting"),
         pytest.param(make_pipeline(MinMaxScaler(), SVC(**PROBABILITY)), ["label", "probabilities"], id="svc"),
         pytest.param(make_pipeline(PCA(5), Ridge()), ["variable"], id="regressor"),
-        pytest.param(RandomForestRegressor(5), ["variable"], id="forest-regressor"),
         pytest.param(PCA(5), ["variable"], id="transformer"),
     ],
 )
@@ -132,13 +134,3 @@ def test_a_failure_is_told_to_a_person_in_two_sentences(tmp_path: Path) -> None:
 
 def test_wrong_usage_ends_with_status_2(tmp_path: Path) -> None:
     assert run(tmp_path / "model.joblib").status == 2
-
-
-def test_no_process_of_a_conversion_leaves_telemetry_in_the_home_of_its_user(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-
-    ran = carry_out(an_order(tmp_path / "store", digits_file(tmp_path)), tmp_path, HOME=str(home), XDG_CACHE_HOME=str(home))
-
-    assert ran.status == 0, ran.errors
-    assert not list(home.iterdir())

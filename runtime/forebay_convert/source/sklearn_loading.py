@@ -22,10 +22,10 @@ _CALLER = (
 
 
 def load_estimator(path: Path, attempts: Attempts) -> Any:
-    """The object in the file; nothing is known of it yet.
+    """The estimator in the file, or what looks like one.
 
     Raises:
-        RefusalError: it cannot be read, or it tried what no model needs to load. In words.
+        RefusalError: it cannot be read, tried what no model needs to load, or is something else. In words.
     """
     reader = _load_skops if zipfile.is_zipfile(path) else joblib.load
     with warnings.catch_warnings(record=True) as seen:
@@ -36,6 +36,12 @@ def load_estimator(path: Path, attempts: Attempts) -> Any:
         raise _harmful(attempts)
     if saved_with is not None:
         tell_note(f"source saved with scikit-learn {saved_with}")
+    if not any(hasattr(loaded, method) for method in ("fit", "predict", "transform")):
+        raise RefusalError(
+            "load",
+            f"The file holds a {type(loaded).__name__}, not an estimator of scikit-learn.",
+            "Save the fitted estimator itself: joblib.dump(estimator, path).",
+        )
     return loaded
 
 

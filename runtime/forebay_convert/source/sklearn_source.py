@@ -89,12 +89,6 @@ class SklearnSource:
         return self._reference
 
     def _check(self) -> None:
-        if not any(hasattr(self._estimator, method) for method in ("fit", "predict", "transform")):
-            raise RefusalError(
-                "load",
-                f"The file holds a {self._name()}, not an estimator of scikit-learn.",
-                "Save the fitted estimator itself: joblib.dump(estimator, path).",
-            )
         try:
             check_is_fitted(self._estimator)
         except (NotFittedError, TypeError) as error:
