@@ -20,6 +20,7 @@ by the same load."""
 _SMOOTHING_S = 15.0
 _RECENT_S = 2.0
 _CROWDED = 0.95
+_LEARNED_WITHIN_S = 3.0
 _DRAIN_S = 10.0
 """Held requests should be answered within this time."""
 _MOST_GROWTH = 1.5
@@ -147,10 +148,18 @@ def _sized(moment: Moment) -> Call:
     """How many replicas the arrivals and what is held need. What waits at a replica cannot move: it does not count."""
     rate, capacity = _arrival_rate(moment.window), moment.throughput.per_replica
     if rate is None or not capacity:
-        return _guessed(moment)
+        return _guessed(moment) if _has_been_watched(moment) else Call(moment.before, "what a replica can do is being learned")
     held = moment.seen.held or 0.0
     needed = max(1, ceiling(rate / (capacity * PLANNED_UTILISATION) + held / (capacity * _DRAIN_S)))
     return Call(needed, f"{rate_text(rate)} at {rate_text(capacity)} a replica need {needed}")
+
+
+def _has_been_watched(moment: Moment) -> bool:
+    """Whether what a replica can do would be known by now, if it could be."""
+    if moment.seen.replicas_ready == 0 or moment.seen.arrivals_per_s is None or moment.seen.busy_share is None:
+        return True
+    first = next(each.at for each in moment.window if each.ready)
+    return moment.seen.now - first >= _LEARNED_WITHIN_S
 
 
 def _guessed(moment: Moment) -> Call:
