@@ -135,7 +135,13 @@ class Conversion:
         self, source: Fetched, source_format: SourceFormat, samples: Samples, level: SandboxLevel, room: Room
     ) -> Converted:
         to_convert = SourceToConvert(
-            source.path, source.size_bytes, source_format.name, self._options.source.inputs, samples.inputs, level
+            source.path,
+            source.size_bytes,
+            source_format.name,
+            self._options.source.inputs,
+            samples.inputs,
+            level,
+            trusted=self._order.trust_source,
         )
         converted = convert_source(to_convert, room, self._order.limits, self._deadline, self._progress)
         for note in converted.notes:

@@ -36,8 +36,10 @@ def is_running(pid: int) -> bool:
 
 
 def start(order: ConversionOrder, folder: Path) -> "subprocess.Popen[str]":
-    (folder / "order.json").write_text(order.to_json())
-    arguments = command("--order", folder / "order.json", "--work", folder / "work")
+    path = folder / "order.json"
+    if not path.exists():
+        path.write_text(order.to_json())
+    arguments = command("--order", path, "--work", folder / "work")
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 

@@ -7,10 +7,12 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+import skops.io
 from onnx import ModelProto
 from sklearn.cluster import DBSCAN
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 
 from convert_commands import an_order
 from convert_inside import converted, converted_at_level
@@ -140,6 +142,16 @@ def test_a_pickle_is_refused_where_it_cannot_be_isolated(tmp_path: Path) -> None
     failure = refused(converted_at_level(an_order(tmp_path / "store", digits_file(tmp_path)), tmp_path, "none"))
 
     assert "This machine cannot isolate the conversion" in failure.cause
+
+
+def test_a_skops_file_with_types_that_skops_does_not_vouch_for_needs_the_sandbox(tmp_path: Path) -> None:
+    pictures, labels = digits()
+    path = tmp_path / "model.skops"
+    skops.io.dump(DecisionTreeClassifier(max_depth=2).fit(pictures, labels), path)
+
+    failure = refused(converted_at_level(an_order(tmp_path / "store", path), tmp_path, "none"))
+
+    assert "only safe to load in a sandbox: sklearn.tree._tree.Tree" in failure.cause
 
 
 def test_a_model_that_mixes_the_rows_of_a_batch_is_served_without_batching(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def _open(task: dict[str, Any], policy: SealPolicy) -> "SourceModel":
     from forebay_convert.source.attempts import Attempts  # noqa: PLC0415 - after the seal
     from forebay_convert.source.sklearn_loading import load_estimator  # noqa: PLC0415 - after the seal
 
-    estimator = load_estimator(path, Attempts(policy.read, task["work"]))
+    estimator = load_estimator(path, Attempts(policy.read, task["work"]), trusted=task["trusted"])
     from forebay_convert.source.sklearn_source import SklearnSource  # noqa: PLC0415 - slow, and not needed to refuse
 
     return SklearnSource(estimator, _declared(task))

@@ -7,6 +7,7 @@ import importlib.metadata
 import warnings
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,19 @@ import joblib
 from forebay_convert.reports import RefusalError, printable, tell_note
 from forebay_convert.source.attempts import Attempts, in_words
 
-_TRUSTED_BY_SKOPS = {"sklearn", "numpy", "scipy", "skops", "builtins"}
+_TRUSTED_WHEN_SEALED = {"sklearn", "numpy", "scipy"}
 _CALLER = (
     "Only convert files from people you trust; to be sure of this one, save the fitted estimator anew with skops.io.dump."
 )
 
 
-def load_estimator(path: Path, attempts: Attempts) -> Any:
-    """The estimator in the file, or what looks like one.
+def load_estimator(path: Path, attempts: Attempts, *, trusted: bool) -> Any:
+    """The estimator in the file, or what looks like one; `trusted`: this process is sealed, or the user made the file.
 
     Raises:
         RefusalError: it cannot be read, tried what no model needs to load, or is something else. In words.
     """
-    reader = _load_skops if zipfile.is_zipfile(path) else joblib.load
+    reader = partial(_load_skops, trusted=trusted) if zipfile.is_zipfile(path) else joblib.load
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         loaded = _load(path, reader, attempts, seen)
@@ -63,11 +64,18 @@ def _load(path: Path, reader: Callable[[Path], Any], attempts: Attempts, seen: l
         raise _unreadable(error, attempts, _saved_with(seen)) from error
 
 
-def _load_skops(path: Path) -> Any:
+def _load_skops(path: Path, *, trusted: bool) -> Any:
+    """Types that skops itself does not vouch for (every tree among them: its indices are not checked) need the seal."""
     import skops.io  # noqa: PLC0415 - slow to import, and few sources are skops files
 
     unknown = skops.io.get_untrusted_types(file=path)
-    foreign = [name for name in unknown if name.split(".")[0] not in _TRUSTED_BY_SKOPS]
+    foreign = [name for name in unknown if name.split(".")[0] not in _TRUSTED_WHEN_SEALED]
+    if unknown and not trusted:
+        raise RefusalError(
+            "load",
+            f"The skops file holds types that are only safe to load in a sandbox: {', '.join(sorted(unknown)[:5])}.",
+            "Convert in a cluster or a Linux container, or pass --trust-source if you made the file.",
+        )
     if foreign:
         raise RefusalError(
             "load",
