@@ -1,5 +1,6 @@
 """A real API server for the tests in this folder; without one they are skipped, with the remedy."""
 
+import contextlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import yaml
 
 from cluster_api import Api, ApiError, eventually
 from cluster_control_plane import REMEDY, Access, ControlPlane, assets
+from cluster_kubelet import NODE
 from cluster_site import Site, site
 
 _DEFINITION = Path(__file__).parents[2] / "crds" / "forebay.dev_modeldeployments.yaml"
@@ -25,7 +27,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     plane = ControlPlane(programs, tmp_path_factory.mktemp("control-plane"))
     try:
         plane.start()
-        _install_definition(plane.api)
+        _prepare(plane.api)
         yield plane
     finally:
         plane.stop()
@@ -41,7 +43,7 @@ def cluster(request: pytest.FixtureRequest) -> Access:
         pytest.skip(f"no API server: {REMEDY}")
     kubeconfig = Path(os.environ["KUBECONFIG"])
     access = Access(kubeconfig, Api.of_kubeconfig(kubeconfig))
-    _install_definition(access.api)
+    _prepare(access.api)
     return access
 
 
@@ -62,6 +64,13 @@ def restricted(cluster: Access, tmp_path: Path) -> Iterator[Site]:
 
 def _namespace() -> str:
     return f"test-{os.getpid()}-{next(_numbers)}"
+
+
+def _prepare(api: Api) -> None:
+    """The definition, and the node that played pods are bound to: pods of a node that is not there are collected."""
+    _install_definition(api)
+    with contextlib.suppress(ApiError):
+        api.create("/api/v1/nodes", {"metadata": {"name": NODE}})
 
 
 def _install_definition(api: Api) -> None:

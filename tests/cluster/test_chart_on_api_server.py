@@ -1,13 +1,15 @@
 """Every object of the chart, with each of its value sets, before a real API server."""
 
-import json
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 import yaml
 
-from chart_api_server import ApiServer, Ask, running
-from chart_rendering import NAMESPACE, PLAIN, VALUE_SETS, Json, find, objects, pod_templates, render
+from chart_cluster import OPERATOR, Ask, allowed, create, granted, kubectl, operator_roles
+from chart_rendering import NAMESPACE, PLAIN, VALUE_SETS, Json, objects, pod_templates, render
+from cluster_api import ApiError, eventually
+from cluster_control_plane import Access, ControlPlane
 
 PODMONITOR = """
 apiVersion: apiextensions.k8s.io/v1
@@ -46,18 +48,28 @@ spec:
 """The fields of the Prometheus operator's kind that the chart may use."""
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
-OPERATOR = f"{NAMESPACE}:forebay-operator"
+ACCOUNT = f"{NAMESPACE}:{OPERATOR}"
 GATEWAY = f"{NAMESPACE}:forebay-gateway"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    with running(tmp_path_factory.mktemp("api-server")) as made:
-        made.create(*(_named("Namespace", name, labels=RESTRICTED) for name in (NAMESPACE, "team-a", "team-b")))
-        definition = find(objects(render()), "CustomResourceDefinition", "modeldeployments.forebay.dev")
-        made.create(definition, *objects(PODMONITOR))
-        made.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
-        yield made
+def server(control_plane: ControlPlane) -> Iterator[Access]:
+    """With the namespaces of the value sets, and the rights that the chart gives."""
+    access = control_plane.access
+    spaces = [_named("Namespace", name, labels=RESTRICTED) for name in (NAMESPACE, "team-a", "team-b")]
+    rights = [each for each in objects(render()) if each["apiVersion"].startswith("rbac.")]
+    few = [
+        each
+        for each in objects(render("one-namespace", "--set=fullnameOverride=few"))
+        if each["apiVersion"].startswith("rbac.")
+    ]
+    made = [*spaces, *objects(PODMONITOR), *rights, *few]
+    create(access, made)
+    kubectl(access, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+    kubectl(access, "wait", "--for=create", "--timeout=60s", "serviceaccount/default", f"--namespace={NAMESPACE}")
+    yield access
+    with contextlib.suppress(ApiError, OSError):
+        kubectl(access, "delete", "--wait=false", "-f", "-", given=yaml.safe_dump_all(reversed(made)))
 
 
 def _named(kind: str, name: str, api_version: str = "v1", **metadata: object) -> Json:
@@ -66,50 +78,39 @@ def _named(kind: str, name: str, api_version: str = "v1", **metadata: object) ->
 
 @pytest.mark.parametrize("value_set", VALUE_SETS)
 @pytest.mark.parametrize("way", ["--server-side", "--server-side=false"])
-def test_an_api_server_takes_every_object_without_a_warning(server: ApiServer, value_set: str, way: str) -> None:
+def test_an_api_server_takes_every_object_without_a_warning(server: Access, value_set: str, way: str) -> None:
     text = render(value_set)
 
     flags = [way, "--force-conflicts"] if way == "--server-side" else [way]
-    made = server.kubectl("apply", *flags, "--dry-run=server", "--validate=strict", "-f", "-", given=text)
+    made = kubectl(server, "apply", *flags, "--dry-run=server", "--validate=strict", "-f", "-", given=text)
 
     assert len(made.stdout.splitlines()) == len(objects(text))
+    # Some are there already, made another way.
     assert [line for line in made.stderr.splitlines() if "missing the kubectl.kubernetes.io" not in line] == []
 
 
-def test_its_pods_are_admitted_where_pod_security_is_restricted(server: ApiServer) -> None:
+def test_its_pods_are_admitted_where_pod_security_is_restricted(server: Access) -> None:
     pods: list[Json] = []
     for value_set in VALUE_SETS:
         for name, template in pod_templates(objects(render(value_set))):
             # Accounts and classes are not there; neither changes what pod security says.
-            spec = {
-                key: value for key, value in template["spec"].items() if key not in ("priorityClassName", "serviceAccountName")
-            }
+            left_out = ("priorityClassName", "serviceAccountName")
+            spec = {key: value for key, value in template["spec"].items() if key not in left_out}
             pods.append({**_named("Pod", f"{value_set}-{name}", namespace=NAMESPACE), "spec": spec})
-    server.kubectl(
-        "apply", "--server-side", "-f", "-", given=yaml.safe_dump(_named("ServiceAccount", "default", namespace=NAMESPACE))
-    )
 
-    made = server.kubectl("create", "--dry-run=server", "-f", "-", given=yaml.safe_dump_all(pods))
+    made = kubectl(server, "create", "--dry-run=server", "-f", "-", given=yaml.safe_dump_all(pods))
 
     assert len(made.stdout.splitlines()) == len(pods)
 
 
-def test_the_plain_manifests_are_taken_too(server: ApiServer) -> None:
-    made = server.kubectl(
-        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-k", str(PLAIN)
-    )
+def test_the_plain_manifests_are_taken_too(server: Access) -> None:
+    flags = ["--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict"]
 
-    # Owned by helm's name in this cluster: the definition was created as the chart has it.
-    assert len(made.stdout.splitlines()) == len(objects((PLAIN / "forebay.yaml").read_text(encoding="utf-8"))) + 1
+    made = kubectl(server, "apply", *flags, "-k", str(PLAIN))
+
+    namespace = 1
+    assert len(made.stdout.splitlines()) == namespace + len(objects((PLAIN / "forebay.yaml").read_text(encoding="utf-8")))
     assert made.stderr == ""
-
-
-@pytest.fixture(scope="module")
-def rights(server: ApiServer) -> ApiServer:
-    """The API server with the chart's roles, which hold in all namespaces."""
-    given = [each for each in objects(render()) if each["apiVersion"].startswith("rbac.")]
-    server.create(*given)
-    return server
 
 
 NEEDED = [
@@ -149,55 +150,48 @@ OUT_OF_REACH = [
 ]
 
 
-def test_the_operator_may_do_what_it_needs_and_nothing_that_would_be_worth_stealing(rights: ApiServer) -> None:
-    allowed = rights.allowed(OPERATOR, NEEDED + OUT_OF_REACH)
-
-    assert allowed == NEEDED
-
-
-def _what(resource: str, group: str) -> str:
-    kind, slash, subresource = resource.partition("/")
-    return f"{kind}{'.' if group else ''}{group}{slash}{subresource}"
+def test_the_operator_may_do_what_it_needs_and_nothing_that_would_be_worth_stealing(server: Access) -> None:
+    assert allowed(server.api, ACCOUNT, NEEDED + OUT_OF_REACH) == NEEDED
 
 
 def test_the_operator_is_granted_nothing_but_that() -> None:
-    """Read off the plain manifests, which are checked against the chart."""
-    made = objects((PLAIN / "forebay.yaml").read_text(encoding="utf-8"))
-    roles = [find(made, kind, "forebay-operator") for kind in ("ClusterRole", "Role")]
-    granted = {
-        (verb, _what(resource, group), name)
-        for role in roles
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-        for name in rule.get("resourceNames", [""])
-    }
-
     named = {"secrets", "leases.coordination.k8s.io"}
-    assert granted == {(ask.verb, ask.what, ask.name if ask.what in named else "") for ask in NEEDED}
+
+    assert set(granted(operator_roles())) == {(ask.verb, ask.what, ask.name if ask.what in named else "") for ask in NEEDED}
 
 
-def test_the_gateway_reads_model_deployments_and_nothing_else(rights: ApiServer) -> None:
+def test_the_gateway_reads_model_deployments_and_nothing_else(server: Access) -> None:
     needed = [Ask(verb, "modeldeployments.forebay.dev", "team-a") for verb in ("list", "watch")]
     others = [Ask("list", each, "team-a") for each in ("secrets", "pods", "configmaps", "services", "events")]
     writing = [Ask("patch", "modeldeployments.forebay.dev/status", "team-a", "digits"), Ask("list", "nodes")]
 
-    assert rights.allowed(GATEWAY, [*needed, *others, *writing]) == needed
+    assert allowed(server.api, GATEWAY, [*needed, *others, *writing]) == needed
 
 
-def test_rights_in_some_namespaces_end_there(server: ApiServer) -> None:
-    text = render("one-namespace", "--set=fullnameOverride=few")
-    server.create(*(each for each in objects(text) if each["apiVersion"].startswith("rbac.")))
+def test_rights_in_some_namespaces_end_there(server: Access) -> None:
     inside = [Ask("create", "deployments.apps", "team-b"), Ask("list", "pods", NAMESPACE), Ask("watch", "nodes")]
     outside = [Ask("create", "deployments.apps", "default"), Ask("list", "modeldeployments.forebay.dev", NAMESPACE)]
 
-    assert server.allowed(f"{NAMESPACE}:few-operator", [*inside, *outside]) == inside
+    assert allowed(server.api, f"{NAMESPACE}:few-operator", [*inside, *outside]) == inside
 
 
-def test_who_may_edit_a_namespace_may_edit_its_models(rights: ApiServer) -> None:
-    """The cluster's own role collects them by this label; the controller that does it does not run here."""
-    edit = json.loads(rights.kubectl("get", "clusterrole", "forebay-edit", "--output=json").stdout)
+def test_who_may_edit_a_namespace_may_edit_its_models(server: Access) -> None:
+    create(server, [_binding("view"), _binding("edit")])
+    looking = [Ask(verb, "modeldeployments.forebay.dev", "team-a") for verb in ("get", "list", "watch")]
+    changing = [Ask(verb, "modeldeployments.forebay.dev", "team-a") for verb in ("create", "patch", "update", "delete")]
+    scaling = [Ask("patch", "modeldeployments.forebay.dev/scale", "team-a")]
+    status = [Ask("patch", "modeldeployments.forebay.dev/status", "team-a")]
+    everything = [*looking, *changing, *scaling, *status]
 
-    assert edit["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
-    assert {verb for rule in edit["rules"] for verb in rule["verbs"]} >= {"create", "patch", "delete"}
+    eventually(lambda: allowed(server.api, "team-a:view", looking) == looking, "the cluster's role view is as before")
+    eventually(lambda: allowed(server.api, "team-a:edit", scaling) == scaling, "the cluster's role edit is as before")
+    assert allowed(server.api, "team-a:view", everything) == looking
+    assert allowed(server.api, "team-a:edit", everything) == [*looking, *changing, *scaling]
+
+
+def _binding(role: str) -> Json:
+    return {
+        **_named("RoleBinding", role, "rbac.authorization.k8s.io/v1", namespace="team-a"),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": role, "namespace": "team-a"}],
+    }

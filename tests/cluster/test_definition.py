@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -22,7 +22,7 @@ def here(cluster: Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @contextlib.contextmanager
-def _before(here: Site, case: Accepted | Refused) -> Iterator[str]:
+def _before(here: Site, case: Accepted | Refused) -> Generator[str]:
     """The path and verb for an object: a new one, or a change of one that is there."""
     path = here.path("modeldeployments")
     if case.before is None:

@@ -41,7 +41,7 @@ def test_a_model_gets_a_service_of_its_name_that_leads_to_the_gateway(here: Site
 
 def test_a_model_is_converted_placed_loaded_and_answers(here: Site, kubelet: Kubelet) -> None:
     status = here.wait_until_ready("scaling")
-    (deployment,) = here.list("deployments")
+    (deployment,) = here.all("deployments")
     assert deployment["spec"]["replicas"] == 1
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
     assert deployment["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "forebay"
@@ -62,7 +62,7 @@ def test_a_model_is_converted_placed_loaded_and_answers(here: Site, kubelet: Kub
 
 
 def test_the_job_of_a_conversion_goes_once_its_result_is_in_the_status(here: Site, kubelet: Kubelet) -> None:
-    eventually(lambda: not here.list("jobs"), "an earlier Job stays")
+    eventually(lambda: not here.all("jobs"), "an earlier Job stays")
     kubelet.held.add("conversion")
     here.deploy("second", here.model_file(2.0))
     job = here.one("jobs")
@@ -72,7 +72,7 @@ def test_the_job_of_a_conversion_goes_once_its_result_is_in_the_status(here: Sit
     assert job["spec"]["backoffLimit"] == 0
     kubelet.held.clear()
     here.wait_until_ready("second")
-    eventually(lambda: not here.list("jobs"), "the Job stays")
+    eventually(lambda: not here.all("jobs"), "the Job stays")
 
 
 def test_models_share_a_server_and_one_of_an_exclusive_pool_has_its_own(here: Site, kubelet: Kubelet) -> None:
@@ -81,7 +81,7 @@ def test_models_share_a_server_and_one_of_an_exclusive_pool_has_its_own(here: Si
     for name in ("scaling", "second", "alone"):
         here.wait_until_ready(name)
     assert len(kubelet.pods("server")) == 2
-    (own,) = [each for each in here.list("deployments") if each["metadata"]["labels"].get("forebay.dev/model") == "alone"]
+    (own,) = [each for each in here.all("deployments") if each["metadata"]["labels"].get("forebay.dev/model") == "alone"]
     (container,) = own["spec"]["template"]["spec"]["containers"]
     assert {"name": "COLOUR", "value": "blue"} in container["env"]
     assert own["spec"]["template"]["metadata"]["labels"]["team"] == "a"
@@ -108,5 +108,5 @@ def test_a_stopped_model_keeps_its_object_and_a_deleted_one_leaves_nothing_behin
     for name in ("scaling", "second", "alone"):
         here.api.delete(here.path("modeldeployments", name))
     for kind in ("services", "jobs", "pods", "deployments"):
-        eventually(lambda kind=kind: not here.list(kind), f"there are {kind} left")
+        here.wait_until_none(kind)
     eventually(lambda: not kubelet.pods("server"), "there are processes left")

@@ -82,7 +82,7 @@ class Api:
                 raise
             return None
 
-    def list(self, path: str) -> "list[Json]":
+    def all(self, path: str) -> list[Json]:
         items: list[Json] = self.get(path)["items"] or []
         return items
 

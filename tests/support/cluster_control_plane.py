@@ -159,7 +159,7 @@ class ControlPlane:
             "cert-dir": self._folder / "manager-certificates",
             "leader-elect": "false",
             # Nodes and pods are played: nobody may judge them by heartbeats.
-            "controllers": "*,-node-lifecycle-controller,-pod-garbage-collector-controller,-taint-eviction-controller",
+            "controllers": "*,-node-lifecycle-controller,-taint-eviction-controller",
             "service-account-private-key-file": self._folder / "etcd" / "fixtures" / "peer" / "key.pem",
             "kube-api-qps": 500,
             "kube-api-burst": 500,

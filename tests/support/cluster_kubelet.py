@@ -17,6 +17,7 @@ from cluster_api import Api, ApiError, Json
 from cluster_control_plane import die_with_parent
 
 _LOOK_S: Final = 0.15
+NODE: Final = "played"
 _SERVER: Final = "server"
 _CONVERSION: Final = "conversion"
 _lock = threading.Lock()
@@ -85,7 +86,7 @@ class Kubelet:
 
     def _look(self) -> None:
         present: set[str] = set()
-        for content in self._api.list(f"/api/v1/namespaces/{self._namespace}/pods"):
+        for content in self._api.all(f"/api/v1/namespaces/{self._namespace}/pods"):
             uid = content["metadata"]["uid"]
             present.add(uid)
             component = content["metadata"].get("labels", {}).get("app.kubernetes.io/component", "")
@@ -152,7 +153,7 @@ class Kubelet:
             "apiVersion": "v1",
             "kind": "Binding",
             "metadata": {"name": pod.name},
-            "target": {"kind": "Node", "name": "played"},
+            "target": {"kind": "Node", "name": NODE},
         }
         with contextlib.suppress(ApiError):
             self._api.create(f"/api/v1/namespaces/{self._namespace}/pods/{pod.name}/binding", binding)

@@ -48,6 +48,8 @@ class OperatorProcess:
         self._key = folder / "key"
         self._key.write_text("a-key-for-tests-that-nobody-else-has")
         self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0
+        """Where in the log the life of this process begins."""
         self.log = folder / f"{name}.log"
 
     def __enter__(self) -> "OperatorProcess":
@@ -58,6 +60,7 @@ class OperatorProcess:
         self.stop()
 
     def start(self) -> None:
+        self._started_at = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -94,9 +97,13 @@ class OperatorProcess:
             self._process.wait()
         self._process = None
 
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def wait_until_it_acts(self) -> None:
         """Since its last start."""
-        eventually(lambda: self._said_last("the first step is taken"), lambda: f"the operator does not act: {self.tail()}")
+        self.wait_until_it_says("the first step is taken")
 
     def page(self, path: str) -> tuple[int, str]:
         """Status and text of one of its pages."""
@@ -109,27 +116,33 @@ class OperatorProcess:
                 return error.code, error.read().decode()
 
     def lines(self) -> list[Json]:
-        """What it logged."""
+        """What it logged since its last start."""
         found: list[Json] = []
-        for line in self.log.read_text().splitlines() if self.log.exists() else []:
+        for line in self._text().splitlines():
             try:
                 found.append(json.loads(line))
             except ValueError:
                 found.append({"message": line})
         return found
 
+    def said(self, message: str) -> bool:
+        """Whether it logged this since its last start."""
+        assert self._process is None or self._process.poll() is None, f"the operator has ended: {self.tail()}"
+        return any(line.get("message") == message for line in self.lines())
+
+    def wait_until_it_says(self, message: str) -> None:
+        eventually(lambda: self.said(message), lambda: f"the operator does not say {message!r}: {self.tail()}")
+
     def tail(self) -> str:
         return self.log.read_text()[-4000:] if self.log.exists() else ""
 
-    def _said_last(self, message: str) -> bool:
-        assert self._process is None or self._process.poll() is None, f"the operator has ended: {self.tail()}"
-        said = [line.get("message") for line in self.lines()]
-        return message in said[_last(said, "the operator listens") :]
+    def _text(self) -> str:
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as log:
+            log.seek(self._started_at)
+            return log.read().decode()
 
     def _address(self) -> str | None:
-        found = re.findall(r'"address": "([^"]+)"', self.tail() if self.log.exists() else "")
+        found = re.findall(r'"address": "([^"]+)"', self._text())
         return found[-1] if found else None
-
-
-def _last(said: list[Any], message: str) -> int:
-    return max((index for index, each in enumerate(said) if each == message), default=len(said))

@@ -1,9 +1,10 @@
 """One test's own corner of a cluster: a namespace, a folder, operators and played pods."""
 
+import base64
 import contextlib
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,27 +87,31 @@ class Site:
         found: Json = eventually(ready, lambda: f"{name} is not ready: {self.status(name)}", timeout_s)
         return found
 
-    def list(self, kind: str) -> "list[Json]":
-        return self.api.list(self.path(kind))
+    def all(self, kind: str) -> list[Json]:
+        return self.api.all(self.path(kind))
 
     def one(self, kind: str, timeout_s: float = 60.0) -> Json:
         """The only object of a kind, once it is there."""
 
         def only() -> Json | None:
-            found = self.list(kind)
+            found = self.all(kind)
             assert len(found) < 2, f"{len(found)} {kind}: {[each['metadata']['name'] for each in found]}"
             return found[0] if found else None
 
         found: Json = eventually(only, f"there is no {kind}", timeout_s)
         return found
 
-    def events(self, reason: str = "") -> "list[Json]":
+    def wait_until_none(self, kind: str) -> None:
+        """Until there is no object of a kind left."""
+        eventually(lambda: not self.all(kind), lambda: f"there are {kind} left: {self.all(kind)}", 120)
+
+    def events(self, reason: str = "") -> list[Json]:
         """Events of ours."""
-        found = self.api.list(f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events")
+        found = self.api.all(f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events")
         ours = [each for each in found if each.get("reportingController") == "forebay.dev/operator"]
         return [each for each in ours if reason in ("", each["reason"])]
 
-    def infer(self, pod: PlayedPod, model: str, values: "list[float]") -> "list[float]":
+    def infer(self, pod: PlayedPod, model: str, values: list[float]) -> list[float]:
         """A prediction, asked of a server itself."""
         connection = http.client.HTTPConnection(pod.address, 8000, timeout=30)
         body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, len(values)], "data": values}]}
@@ -117,6 +122,18 @@ class Site:
             connection.close()
         data: list[float] = answer["outputs"][0]["data"]
         return data
+
+    def index(self, address: str) -> list[Json]:
+        """The repository index of a server."""
+        secret = self.api.get(self.path("secrets", "forebay-repository-token"))
+        token = base64.b64decode(secret["data"]["token"]).decode()
+        connection = http.client.HTTPConnection(address, 8000, timeout=30)
+        try:
+            connection.request("POST", "/v2/repository/index", "{}", {"forebay-repository-token": token})
+            entries: list[Json] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        return entries
 
 
 _PATHS = {
@@ -133,7 +150,7 @@ _PATHS = {
 
 
 @contextlib.contextmanager
-def site(access: Access, namespace: str, folder: Path, labels: Json | None = None) -> Iterator[Site]:
+def site(access: Access, namespace: str, folder: Path, labels: Json | None = None) -> Generator[Site]:
     """A new namespace, with everything that was started in it ended at the end."""
     metadata: Json = {"name": namespace, "labels": labels or {}}
     access.api.create("/api/v1/namespaces", {"metadata": metadata})

@@ -20,6 +20,7 @@ ORDER_FILE: Final = "order.json"
 WORK: Final = "/work"
 RESULT: Final = "/dev/termination-log"
 STORE_VOLUME: Final = "store"
+_GRACE_S: Final = 10
 
 
 def job(action: StartConversion, order: str, owners: Iterable[Owner], installation: Installation) -> Json:
@@ -60,6 +61,7 @@ def _pod_spec(action: StartConversion, installation: Installation) -> Json:
         **security.pod(),
         **pod_basics(installation, settings.priority_class),
         "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": _GRACE_S,
         "containers": [_container(action, installation)],
         "volumes": _volumes(installation),
     }
