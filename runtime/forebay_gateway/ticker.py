@@ -1,7 +1,8 @@
-"""The demand lines: one each second, and one at once when a model is woken, the same to every reader."""
+"""The demand lines: one each second, and one at once when there is a reason, the same to every reader."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Final
 
 from forebay_schema.demand import DemandLine
@@ -15,29 +16,32 @@ class Ticker:
         self._line = line
         self._period_s = period_s
         self._sequence = 0
-        self._wake = asyncio.Event()
-        self._current = asyncio.get_running_loop().create_future()
+        self._text = ""
+        self._hurried = asyncio.Event()
+        self._written = asyncio.Event()
 
     def hurry(self) -> None:
         """Write a line now."""
-        self._wake.set()
+        self._hurried.set()
 
     async def run(self) -> None:
         """Write lines until cancelled."""
         while True:
             self._sequence += 1
-            text = self._line(self._sequence).to_json()
-            written, self._current = self._current, asyncio.get_running_loop().create_future()
-            written.set_result(text)
-            try:
+            self._text = self._line(self._sequence).to_json()
+            written, self._written = self._written, asyncio.Event()
+            written.set()
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self._period_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
+                    await self._hurried.wait()
+            self._hurried.clear()
 
     async def lines(self) -> AsyncIterator[str]:
-        """Every line from now on; a reader that is too slow misses some."""
+        """The newest line whenever there is a newer one, beginning now. A slow reader misses some, never the last."""
+        seen = self._sequence
         self.hurry()
         while True:
-            yield await asyncio.shield(self._current)
+            while self._sequence == seen:
+                await self._written.wait()
+            seen = self._sequence
+            yield self._text

@@ -180,13 +180,27 @@ def test_a_flapping_replica_loses_no_request(gateway: GatewayProcess, backend: B
 
 async def test_a_mirrored_copy_is_never_held(gateway: GatewayProcess, name: str) -> None:
     await asyncio.to_thread(gateway.route, routed(name))
-    reader, writer = await asyncio.open_unix_connection(gateway.folder / "run/hold-h.sock")
-    head = f"POST {INFER.format(name)} HTTP/1.1\r\nhost: x\r\n{headers.MIRROR}: 1\r\ncontent-length: 0\r\n\r\n"
-    writer.write(head.encode())
-    assert (await reader.readline()).startswith(b"HTTP/1.1 503")
-    assert b"a mirrored copy is not held" in await reader.readuntil(b'"}')
+    answer = await ask_holder(gateway, "hold-h.sock", name, f"{headers.MIRROR}: 1")
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"a mirrored copy is not held" in answer
+
+
+async def test_a_request_for_which_envoy_had_no_cluster_yet_is_not_held(gateway: GatewayProcess, name: str) -> None:
+    await asyncio.to_thread(gateway.route, routed(name))
+    answer = await ask_holder(gateway, "answer-h.sock", name)
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"is being set up" in answer
+
+
+async def ask_holder(gateway: GatewayProcess, socket: str, name: str, *fields: str) -> bytes:
+    """What the holder answers without an Envoy in front of it."""
+    reader, writer = await asyncio.open_unix_connection(gateway.run_dir / socket)
+    lines = (f"POST {INFER.format(name)} HTTP/1.1", "host: x", "content-length: 0", *fields, "", "")
+    writer.write("\r\n".join(lines).encode())
+    answer = await reader.readuntil(b'"}')
     writer.close()
     await writer.wait_closed()
+    return answer
 
 
 def test_a_client_cannot_make_its_request_a_mirrored_copy(gateway: GatewayProcess, backend: Backend, name: str) -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from itertools import count
 
@@ -23,8 +23,8 @@ def name() -> str:
     return next(NAMES)
 
 
-def infer(gateway: GatewayProcess, name: str, number: int = 0, **fields: str) -> Reply:
-    return ask(gateway, INFER.format(name), b"{}", headers={"x-test-id": str(number), **fields})
+def infer(gateway: GatewayProcess, name: str, number: int = 0, fields: Mapping[str, str] | None = None) -> Reply:
+    return ask(gateway, INFER.format(name), b"{}", headers={"x-test-id": str(number), **(fields or {})})
 
 
 def rollout(name: str, *versions: tuple[int, int, Endpoint]) -> Route:
@@ -69,7 +69,7 @@ def test_the_version_reaches_the_server_and_a_forged_one_does_not(
 ) -> None:
     gateway.route(routed(name, backend.endpoint, version=7))
     forged = {headers.VERSION: "99", headers.MODEL: "other"}
-    assert infer(gateway, name, **forged).json["model_version"] == "7"
+    assert infer(gateway, name, fields=forged).json["model_version"] == "7"
     with triton(gateway, f"{name}.default") as client:
         client.infer(name, [tensor()], headers=forged)
     assert {(seen["protocol"], seen["model"], seen["version"]) for seen in backend.seen()} == {

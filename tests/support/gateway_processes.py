@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
@@ -198,7 +198,7 @@ class GatewayProcess:
         with self._control(path) as answer:
             return answer.status, answer.read().decode()
 
-    def demand_lines(self) -> Iterator[DemandLine]:
+    def demand_lines(self) -> Generator[DemandLine]:
         """The demand stream, without end."""
         with self._control("/demand") as answer:
             while line := answer.readline():

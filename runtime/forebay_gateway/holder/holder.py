@@ -185,6 +185,8 @@ class Holder:
         if not replicas:
             self._paces.pop(address, None)
             return
+        if not self._paces:
+            self._reported_at = self._clock()
         self._paces[address] = self._paces.get(address, Pace(replicas)).with_replicas(replicas)
         self._wave(address)
 

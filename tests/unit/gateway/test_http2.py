@@ -51,7 +51,7 @@ class Client:
         return self.events(Frame(FrameType.HEADERS, flags, stream, self.block()).encode())
 
     def fields(self, frame: Frame) -> dict[str, str]:
-        return dict(self._decoder.decode(frame.payload))
+        return {str(name): str(value) for name, value in self._decoder.decode(frame.payload)}
 
 
 @pytest.fixture

@@ -1,0 +1,231 @@
+"""The holder's decisions, with a clock of the test's own and exchanges that remember their answer."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from forebay_gateway.holder.answers import LET_GO, NOT_READY, READY, Answer
+from forebay_gateway.holder.calls import ModelCall, ReadyCall, RequestHead
+from forebay_gateway.holder.holder import UNKNOWN_SIZE, Exchange, Holder
+from forebay_gateway.holder.pacing import FIRST_WINDOW
+from forebay_gateway.holder.queue import Held
+from forebay_schema import headers
+from forebay_schema.addresses import ModelAddress
+from forebay_schema.routes import HoldLimits
+from gateway_xds import index, route
+
+A = ModelAddress(namespace="default", name="a")
+HELD = index(route("a"))
+ROUTED = index(route("a", (1, 100, 8000)))
+NOW = 1_000_000.0
+
+
+@dataclass
+class Caller:
+    """One request's exchange."""
+
+    answered: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def answer(self, answer: Answer) -> None:
+        self.answered.set_result(answer)
+
+    @property
+    def error(self) -> str:
+        return self.answered.result().error if self.answered.done() else "waits"
+
+
+@dataclass
+class Scene:
+    """A holder with its clock, and how often it has told of a model that was woken."""
+
+    now: float = NOW
+    woken: int = 0
+    holder: Holder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.holder = Holder(lambda: self.now, self._on_woken)
+
+    def _on_woken(self) -> None:
+        self.woken += 1
+
+    def follow(self, table: Any) -> None:
+        """The controller's table, acknowledged by Envoy."""
+        self.holder.follow(table)
+        self.holder.acknowledge(table)
+
+    def call(self, *, ended: bool = False, **fields: str) -> tuple[Caller, Held[Exchange] | None]:
+        named = {name.replace("_", "-"): value for name, value in fields.items()}
+        caller = Caller()
+        head = RequestHead("POST", "/v2/models/a/infer", "a.default", {headers.ATTEMPT: "1", **named}, ended)
+        return caller, self.holder.arrive(ModelCall(A), head, caller)
+
+    def calls(self, count: int) -> list[Caller]:
+        return [self.call(content_length="9")[0] for _ in range(count)]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def let_go(callers: list[Caller]) -> int:
+    return sum(caller.answered.done() and caller.answered.result() == LET_GO for caller in callers)
+
+
+async def test_requests_wait_until_envoy_has_acknowledged_a_replica(scene: Scene) -> None:
+    scene.follow(HELD)
+    callers = scene.calls(3)
+    scene.holder.follow(ROUTED)
+    assert (let_go(callers), scene.holder.held(A)) == (0, 3)
+    scene.holder.acknowledge(ROUTED)
+    assert (let_go(callers), scene.holder.held(A)) == (3, 0)
+
+
+async def test_requests_wait_when_the_controller_has_taken_the_replica_back(scene: Scene) -> None:
+    scene.holder.acknowledge(ROUTED)
+    scene.holder.follow(HELD)
+    assert scene.call()[0].error == "waits"
+
+
+async def test_only_the_first_request_wakes_a_model(scene: Scene) -> None:
+    scene.follow(HELD)
+    scene.calls(3)
+    assert scene.woken == 1
+
+
+async def test_a_request_for_a_ready_model_wakes_nothing_and_goes_back_soon(scene: Scene) -> None:
+    scene.follow(ROUTED)
+    caller, _ = scene.call(x_envoy_attempt_count="3")
+    assert (scene.woken, caller.error) == (0, "waits")
+    assert await asyncio.wait_for(caller.answered, 30) == LET_GO
+
+
+async def test_a_surge_is_let_go_by_windows(scene: Scene) -> None:
+    scene.follow(HELD)
+    callers = scene.calls(500)
+    scene.follow(ROUTED)
+    await asyncio.gather(*(caller.answered for caller in callers[:FIRST_WINDOW]))
+    assert let_go(callers) == FIRST_WINDOW
+    assert scene.holder.letting_go
+    scene.holder.take_reports({A: 60})
+    assert let_go(callers) == FIRST_WINDOW + 8, "a trickle, while the replica is busy"
+    scene.holder.take_reports({})
+    await asyncio.gather(*(caller.answered for caller in callers[: 2 * FIRST_WINDOW]))
+    done = [caller.answered.done() for caller in callers]
+    assert done == sorted(done, reverse=True), "first come, first out"
+
+
+async def test_a_surge_is_let_go_also_without_load_reports(scene: Scene) -> None:
+    scene.follow(HELD)
+    callers = scene.calls(3 * FIRST_WINDOW)
+    scene.follow(ROUTED)
+    while let_go(callers) < len(callers):
+        scene.now += 1
+        await asyncio.sleep(0.01)
+    assert not scene.holder.letting_go
+
+
+async def test_a_request_that_waited_too_long_is_refused(scene: Scene) -> None:
+    scene.follow(index(route("a", hold=HoldLimits(seconds=45))))
+    late, _ = scene.call(x_forebay_start=str(NOW - 40))
+    early, _ = scene.call(x_forebay_start=str(NOW))
+    scene.now = NOW + 5
+    assert "within 45 s" in (await asyncio.wait_for(late.answered, 30)).error
+    assert early.error == "waits"
+
+
+async def test_a_request_without_a_time_waits_from_now_on(scene: Scene) -> None:
+    scene.follow(HELD)
+    _, held = scene.call(x_forebay_start="yesterday")
+    assert held
+    assert held.deadline == NOW + 45
+
+
+@pytest.mark.parametrize(
+    ("fields", "ended", "size"),
+    [
+        ({"content_length": "7"}, False, 7),
+        ({}, False, UNKNOWN_SIZE),
+        ({}, True, 0),
+        ({"content_length": "-1"}, False, UNKNOWN_SIZE),
+    ],
+)
+async def test_a_request_is_charged_its_length_or_a_reserve(
+    scene: Scene, fields: dict[str, str], ended: bool, size: int
+) -> None:
+    scene.follow(HELD)
+    scene.call(ended=ended, **fields)
+    assert scene.holder.held_bytes(A) == size
+
+
+async def test_a_request_that_turns_out_too_large_is_refused(scene: Scene) -> None:
+    scene.follow(index(route("a", hold=HoldLimits(bytes=2 * UNKNOWN_SIZE))))
+    caller, held = scene.call()
+    assert held
+    scene.holder.learn_size(held, 100)
+    assert (scene.holder.held_bytes(A), caller.error) == (100, "waits")
+    scene.holder.learn_size(held, 3 * UNKNOWN_SIZE)
+    assert "may wait for one" in caller.error
+    assert scene.holder.held(A) == 0
+
+
+async def test_a_client_that_left_is_not_answered(scene: Scene) -> None:
+    scene.follow(HELD)
+    caller, held = scene.call()
+    assert held
+    scene.holder.depart(held)
+    scene.follow(ROUTED)
+    assert caller.error == "waits"
+    assert scene.holder.counts.gone[A] == 1
+
+
+async def test_an_attempt_near_envoy_s_last_is_answered_for_good(scene: Scene) -> None:
+    scene.follow(ROUTED)
+    assert scene.call(x_envoy_attempt_count="38")[0].error == "waits"
+    assert "after many attempts" in scene.call(x_envoy_attempt_count="39")[0].error
+
+
+async def test_retries_and_refusals_are_counted(scene: Scene) -> None:
+    scene.follow(index(route("a", hold=HoldLimits(requests=1))))
+    scene.call()
+    scene.call(x_envoy_attempt_count="2")
+    scene.call()
+    assert (scene.holder.counts.first[A], scene.holder.counts.refused[A]) == (2, 2)
+
+
+async def test_a_mirrored_copy_is_refused(scene: Scene) -> None:
+    scene.follow(HELD)
+    assert "a mirrored copy is not held" in scene.call(x_forebay_mirror="1")[0].error
+
+
+async def test_a_stopped_model_refuses_what_waits_and_what_comes(scene: Scene) -> None:
+    scene.follow(HELD)
+    waiting, _ = scene.call()
+    scene.follow(index(route("a", state="stopped", reason="spec.stopped is true")))
+    assert waiting.error == scene.call()[0].error == "model 'a' is stopped: spec.stopped is true"
+
+
+async def test_readiness_is_answered_without_waking(scene: Scene) -> None:
+    for table, expected in ((HELD, READY), (ROUTED, READY), (index(route("a", state="stopped")), NOT_READY)):
+        scene.follow(table)
+        assert scene.holder.ready_answer(ReadyCall(A)) == expected
+    scene.follow(index())
+    assert scene.holder.ready_answer(ReadyCall(A)).status == 404
+    assert scene.woken == 0
+
+
+async def test_a_request_for_which_envoy_had_no_cluster_is_never_held(scene: Scene) -> None:
+    scene.follow(HELD)
+    assert "is being set up" in scene.holder.turn_away(ModelCall(A)).error
+    scene.follow(index())
+    assert scene.holder.turn_away(ModelCall(A)).status == 404
+
+
+async def test_everything_is_given_back_at_the_end(scene: Scene) -> None:
+    scene.follow(HELD)
+    callers = scene.calls(100)
+    scene.holder.let_all_go()
+    assert let_go(callers) == 100
+    assert scene.holder.held(A) == 0
