@@ -136,6 +136,8 @@ class ObedientWorld:
     """By URI."""
     keeps: Callable[[Action], bool] = lambda _: True
     """Actions that arrive."""
+    repeats: int = 1
+    """How often each action is done."""
     servers_started: int = 0
     history: list[tuple[Action, ...]] = field(default_factory=list[tuple[Action, ...]])
 
@@ -148,7 +150,7 @@ class ObedientWorld:
         self._convert([action for action in actions if isinstance(action, StartConversion)])
         self._forget({action.id for action in actions if isinstance(action, ForgetConversion)})
         self._write([action for action in actions if isinstance(action, WriteStatus)])
-        for action in actions:
+        for action in actions * self.repeats:
             self._do(action)
         self.pass_time(seconds)
         return result
@@ -259,7 +261,8 @@ class ObedientWorld:
         )
 
     def _resize(self, action: ResizePool) -> None:
-        here = [each for each in self.snapshot.servers if each.pool == action.pool]
+        up = (ServerPhase.READY, ServerPhase.STARTING)
+        here = [each for each in self.snapshot.servers if each.pool == action.pool and each.phase in up]
         going = set(action.victims[: max(0, len(here) - action.servers)])
         kept = [each for each in self.snapshot.servers if each.name not in going]
         for _ in range(action.servers - len(here)):

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from forebay_operator.domain.conversions import ConversionState, Preparation
 from forebay_operator.domain.failures import LoadFailure
+from forebay_operator.domain.fleet import takes_orders
 from forebay_operator.domain.outcome import Outcome
-from forebay_operator.domain.snapshot import Server, ServerPhase
+from forebay_operator.domain.snapshot import Server
 from forebay_operator.domain.wording import clause, counted, listed
 
 
@@ -84,13 +85,12 @@ def _no_room(outcome: Outcome) -> Obstacle:
 
 
 def _waiting(outcome: Outcome) -> Obstacle:
-    names = [name for name in outcome.target.planned if name]
-    servers = {each.name: each for each in (replica.server for replica in outcome.assessment.sight.replicas)}
-    late = [each for each in servers.values() if each.name in names and each.phase is ServerPhase.STARTING]
+    late = [each for each in outcome.waiting_for if not takes_orders(each)]
     if late:
         return Obstacle("WaitingForServer", _starting(late[0]))
-    if names:
-        return Obstacle("WaitingForRoom", f"it waits for memory to be freed on {listed(sorted(set(names)))}")
+    if outcome.waiting_for:
+        names = listed(each.name for each in outcome.waiting_for)
+        return Obstacle("WaitingForRoom", f"it waits for memory to be freed on {names}")
     return Obstacle("WaitingForServer", f"it waits for {counted(len(outcome.target.planned), 'server')} to start")
 
 

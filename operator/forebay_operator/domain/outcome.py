@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from forebay_operator.domain import routes
 from forebay_operator.domain.assessment import Assessment
-from forebay_operator.domain.fleet import Replica, ReplicaKey, ReplicaStage
+from forebay_operator.domain.fleet import Fleet, Replica, ReplicaKey, ReplicaStage
 from forebay_operator.domain.placement import Placed, Placement
 from forebay_operator.domain.routes import Route, RouteState
+from forebay_operator.domain.snapshot import Server
 
 STOPPED_REASON = "The model is stopped: set spec.stopped to false to have it serve again."
 _NOTHING = Placed()
@@ -21,6 +22,8 @@ class Outcome:
     staying: tuple[Replica, ...]
     leaving: tuple[Replica, ...]
     route: Route
+    waiting_for: tuple[Server, ...] = ()
+    """Servers that have to start, or to be freed, before the target can be loaded there."""
 
     @property
     def serving(self) -> int:
@@ -34,7 +37,7 @@ class Outcome:
         return tuple(each for each in self.staying if each.version == serving and each.is_ready)
 
 
-def conclude(assessment: Assessment, placement: Placement) -> Outcome:
+def conclude(assessment: Assessment, placement: Placement, fleet: Fleet) -> Outcome:
     """What the placement of all models means for one."""
     address = assessment.sight.deployment.address
     target = placement.placed.get((address, assessment.revisions.target.number), _NOTHING)
@@ -52,6 +55,7 @@ def conclude(assessment: Assessment, placement: Placement) -> Outcome:
         staying=staying,
         leaving=_leaving(assessment, keys, placement.lingering | _tried_again(address.name, claimed)),
         route=_route(assessment, staying),
+        waiting_for=tuple(fleet.servers[name] for name in sorted(set(target.planned)) if name),
     )
 
 

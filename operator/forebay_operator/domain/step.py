@@ -56,7 +56,7 @@ def step(snapshot: Snapshot, memory: Memory) -> StepResult:
     # 3. Where it goes, and how many servers that takes.
     plan, sizing = _plan(snapshot, memory, fleet, busy, resting)
     # 4. What that means for each model: loads and unloads, routes, statuses.
-    outcomes = [outcome.conclude(each, plan) for each in busy]
+    outcomes = [outcome.conclude(each, plan, fleet) for each in busy]
     book = OrderBook(snapshot.now, standing, memory.last_sequence)
     said = [statuses.say(each, snapshot.now) for each in outcomes]
     kept = _keep(snapshot, memory, survey, resting, list(zip(outcomes, said, strict=True)))
