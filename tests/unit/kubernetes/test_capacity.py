@@ -1,0 +1,60 @@
+from typing import Any
+
+from forebay_operator.domain.snapshot import DeviceClass
+from forebay_operator.manifests import names
+from forebay_operator.manifests.kinds import NODES, PODS
+from forebay_operator.worlds.kubernetes.capacity import CONTEXT_BYTES, CapacityView, DeclaredDevices
+from forebay_operator.worlds.kubernetes.store import Store
+from kubernetes_builders import an_object
+
+L4 = DeviceClass("gpu", "NVIDIA-L4", (23034 << 20) - CONTEXT_BYTES)
+
+
+def a_store(*nodes: Any) -> Store:
+    store = Store(lambda _: None)
+    for node in nodes:
+        store.put(NODES, node)
+    return store
+
+
+def a_node(name: str, gpus: int = 0, product: str = "NVIDIA-L4", memory: str = "23034", **content: Any) -> Any:
+    labels = {"nvidia.com/gpu.product": product, "nvidia.com/gpu.memory": memory}
+    status = {"allocatable": {"nvidia.com/gpu": str(gpus)}, "conditions": [{"type": "Ready", "status": "True"}]}
+    return an_object(NODES, name, metadata={"labels": labels}, **{"spec": {}, "status": status, **content})
+
+
+def _seen(store: Store, declared: DeclaredDevices | None = None) -> dict[DeviceClass, int | None]:
+    return {each.device: each.servers for each in CapacityView(store, declared or DeclaredDevices()).seen()}
+
+
+def test_gpus_are_counted_by_the_product_that_their_nodes_are_labelled_with() -> None:
+    store = a_store(a_node("a", 2), a_node("b", 1), a_node("c", 4, product="NVIDIA-A100", memory="81920"), a_node("d", 0))
+    a100 = DeviceClass("gpu", "NVIDIA-A100", (81920 << 20) - CONTEXT_BYTES)
+    assert _seen(store) == {L4: 3, a100: 4}
+
+
+def test_a_node_without_the_labels_lends_nothing() -> None:
+    assert _seen(a_store(a_node("a", 2, product=""), a_node("b", 2, memory=""))) == {}
+
+
+def test_a_node_that_takes_no_new_pods_counts_with_what_runs_on_it() -> None:
+    store = a_store(a_node("a", 4, spec={"unschedulable": True}), a_node("b", 1))
+    labels = {names.COMPONENT: names.SERVER, names.POOL: "x"}
+    store.put(PODS, an_object(PODS, "s-1", metadata={"labels": labels}, spec={"nodeName": "a"}))
+    assert _seen(store) == {L4: 2}
+
+
+def test_what_the_installation_declares_is_there_as_well() -> None:
+    grown = DeviceClass("gpu", "NVIDIA-H100", 80 << 30)
+    declared = DeclaredDevices(
+        cpu_memory_bytes=2 << 30,
+        cpu_servers=None,
+        simulated_memory_bytes=1 << 30,
+        simulated_servers=2,
+        grown=(grown,),
+    )
+    assert _seen(a_store(), declared) == {
+        DeviceClass("cpu", "cpu", 2 << 30): None,
+        DeviceClass("simulated", "simulated", 1 << 30): 2,
+        grown: None,
+    }
