@@ -4,7 +4,7 @@ No I/O: streams are told what changed, and hand out responses when asked.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, KeysView
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,8 +47,8 @@ class ResourceStore:
     def get(self, type_url: str, name: str) -> Resource | None:
         return self._resources[type_url].get(name)
 
-    def names(self, type_url: str) -> frozenset[str]:
-        return frozenset(self._resources[type_url])
+    def names(self, type_url: str) -> KeysView[str]:
+        return self._resources[type_url].keys()
 
     @property
     def delivered(self) -> bool:
