@@ -11,7 +11,7 @@ from forebay_operator.domain import routes
 from forebay_operator.domain.actions import LoadReplica, UnloadReplica
 from forebay_operator.domain.fleet import Fleet, Order, OrderKind, Replica, ReplicaKey, ReplicaStage, takes_orders
 from forebay_operator.domain.outcome import Outcome
-from forebay_operator.domain.revisions import serving_of
+from forebay_operator.domain.revisions import loaded_serving_of
 from forebay_operator.domain.routes import Endpoint, Route
 from forebay_operator.domain.snapshot import Holding, HoldingPhase, Server
 from forebay_operator.domain.status import RevisionRecord
@@ -47,7 +47,7 @@ class OrderBook:
                 address=address,
                 version=record.number,
                 digest=record.artifact.digest,
-                serving=serving_of(record),
+                serving=loaded_serving_of(record),
                 memory_limit_bytes=server.pool.device.memory_bytes,
                 sequence=order.sequence,
             )

@@ -59,6 +59,14 @@ def serving_of(record: RevisionRecord) -> Serving:
     return Serving(**values)
 
 
+def loaded_serving_of(record: RevisionRecord) -> Serving:
+    """The settings that a server can load it with: a model whose batch dimension is fixed takes no batches."""
+    serving = serving_of(record)
+    if record.artifact is None or record.artifact.batching:
+        return serving
+    return replace(serving, max_batch_size=0, preferred_batch_sizes=())
+
+
 def assess(
     deployment: Deployment,
     identity: SpecIdentity,

@@ -140,3 +140,12 @@ def test_numbers_rise_with_every_change_and_are_never_used_again(uris: list[str]
         assert ids.setdefault(found.target.number, found.target.id) == found.target.id
         assert found.target.number == max(ids)
         said = a_status(*found.records, revision=found.target.number)
+
+
+@pytest.mark.parametrize(("batching", "max_batch_size"), [(True, 8), (False, 0)])
+def test_a_model_whose_batch_dimension_is_fixed_is_loaded_without_batching(*, batching: bool, max_batch_size: int) -> None:
+    record = recorded(1, replace(A, serving=Serving(max_batch_size=8, preferred_batch_sizes=(4,))))
+    assert record.artifact is not None
+    converted = replace(record, artifact=replace(record.artifact, batching=batching))
+
+    assert revisions.loaded_serving_of(converted).max_batch_size == max_batch_size
