@@ -169,6 +169,32 @@ def test_a_killed_server_is_replaced(double: Up) -> None:
     assert server not in double.servers_of("double")
 
 
+def test_of_two_servers_under_load_one_may_be_killed_and_clients_go_on(clean: Up, tmp_path: Path) -> None:
+    apply(clean, "pair", str(save_scaling_model(tmp_path / "pair.onnx", 2.0)), replicas=2)
+    wait_until(lambda: len(clean.servers_of("pair")) == 2, "two replicas", 120)
+    clean.wait_until_ready("pair")
+
+    with Traffic(clean, "pair") as traffic:
+        wait_until(lambda: len(traffic.answers) > 20, "answers")
+        victim = clean.servers_of("pair")[0]
+        os.kill(clean.pid_of_server(victim), signal.SIGKILL)
+        wait_until(lambda: victim not in clean.servers_of("pair"), "the loss is noticed")
+        wait_until(lambda: len(clean.servers_of("pair")) == 2, "another one takes its place", 120)
+
+    # What was in execution there is lost: each of the two clients had at most one request on its way, and one that was
+    # written before the end of the connection was noticed.
+    assert len(traffic.failures) <= 4, traffic.failures
+    assert set(traffic.answers) == {2.0}
+
+
+def test_a_provider_that_the_device_cannot_be_is_refused_with_what_to_change(clean: Up, tmp_path: Path) -> None:
+    source = str(save_scaling_model(tmp_path / "cuda.onnx", 2.0))
+    apply(clean, "cuda", source, serving={"provider": "cuda"})
+
+    wait_until(lambda: "provider" in clean.summary("cuda"), "the provider is named", 120)
+    assert "cuda" in clean.summary("cuda")
+
+
 @pytest.mark.parametrize("program", ["forebay_gateway", "bin/envoy"])
 def test_a_killed_gateway_or_envoy_is_replaced(double: Up, program: str) -> None:
     (pid,) = double.pids(program)

@@ -75,7 +75,10 @@ class LocalServer:
         self._heard_at = self.started_at
         self._holdings: tuple[Holding, ...] = ()
         self._loading: dict[Key, LoadReplica] = {}
+        self._unloading: set[Key] = set()
         self._failures: dict[Key, Failure] = {}
+        self._dismissed: set[Key] = set()
+        """Failures that the index still shows and that an order to unload has settled."""
         self._orders: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
         process.ended.add_done_callback(lambda _: self._look.set())
@@ -101,14 +104,17 @@ class LocalServer:
         if self._ports and key not in self._loading:
             self._loading[key] = action
             self._failures.pop(key, None)
+            self._dismissed.discard(key)
             self._begin(self._load(key, action, artifact))
 
     def unload(self, action: UnloadReplica) -> None:
-        """Pass an order to unload on."""
-        self._failures.pop((action.address.name, action.version), None)
-        if self._ports:
-            order = UnloadOrder(forebay_version=action.version, forebay_sequence=action.sequence)
-            self._begin(self._order(action.address.name, "unload", order.to_body()))
+        """Pass an order to unload on, unless one is under way: it is answered when the last request in it is."""
+        key = (action.address.name, action.version)
+        self._failures.pop(key, None)
+        self._dismissed.add(key)
+        if self._ports and key not in self._unloading:
+            self._unloading.add(key)
+            self._begin(self._unload(key, action.sequence))
 
     def drain(self) -> None:
         """Have it finish what it has and end."""
@@ -205,6 +211,13 @@ class LocalServer:
             self._failures[key] = Failure(self._around.clock.now(), refusal)
         self._around.changed()
 
+    async def _unload(self, key: Key, sequence: int) -> None:
+        order = UnloadOrder(forebay_version=key[1], forebay_sequence=sequence)
+        try:
+            await self._order(key[0], "unload", order.to_body())
+        finally:
+            self._unloading.discard(key)
+
     async def _order(self, model: str, verb: str, body: Mapping[str, Any]) -> str:
         """Post an order. Returns why it was refused; empty: it was carried out, or nobody knows."""
         url = self._url("http", f"/v2/repository/models/{model}/{verb}")
@@ -236,7 +249,7 @@ class LocalServer:
 
     def _with_orders(self) -> tuple[Holding, ...]:
         """What the pages say, with the orders under way and the refusals that the index does not keep."""
-        held = {(holding.model, holding.version): holding for holding in self._holdings}
+        held = {(holding.model, holding.version): holding for holding in self._holdings if not self._is_settled(holding)}
         for key, action in self._loading.items():
             if key not in held or held[key].phase is HoldingPhase.FAILED:
                 held[key] = Holding(model=key[0], version=key[1], phase=HoldingPhase.LOADING, digest=action.digest)
@@ -248,6 +261,9 @@ class LocalServer:
                     model=key[0], version=key[1], phase=HoldingPhase.FAILED, reason=reason, failed_at=failure.at
                 )
         return tuple(self._dated(held[key]) for key in sorted(held))
+
+    def _is_settled(self, holding: Holding) -> bool:
+        return holding.phase is HoldingPhase.FAILED and (holding.model, holding.version) in self._dismissed
 
     def _dated(self, holding: Holding) -> Holding:
         """A failure that only the index told of counts from when it was first seen."""
