@@ -11,8 +11,8 @@ install() { "$uv" pip install --quiet --no-cache --python /opt/forebay/bin/pytho
 install --require-hashes --requirement "/mnt/source/requirements/$set_name.txt"
 install --no-deps /mnt/tools/wheel/*.whl
 
-# Tests and C++ headers of libraries are of no use at run time.
-find /opt/forebay -type d \( -name tests -o -name include \) -path '*site-packages*' -prune -exec rm -rf {} +
+# Tests and C++ headers of libraries are of no use at run time; numpy.testing, which others import, needs numpy's.
+find /opt/forebay -type d \( -name tests -o -name include \) -path '*site-packages*' -not -path '*/numpy/*' -prune -exec rm -rf {} +
 # The root file system is read-only later: nothing could be compiled then.
 /opt/forebay/bin/python -m compileall -q -j 0 /opt/forebay/lib > /dev/null || true
 

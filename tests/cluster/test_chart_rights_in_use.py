@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from chart_cluster import OPERATOR, calls_of, forget_operator_access, granted, operator_access, operator_roles
+from chart_rendering import Json
 from cluster_api import eventually
 from cluster_control_plane import ControlPlane
 from cluster_operator import OperatorProcess, settings
@@ -64,22 +65,26 @@ def _shrink(here: Site) -> None:
     """One of two servers is marked to go first."""
     here.deploy("scaling", here.model_file(3.0), replicas=1)
     here.wait_until_ready("scaling", 1, SECONDS)
-    eventually(lambda: len(here.list("pods")) - _ended(here) == 1, "both servers stay", SECONDS)
+    eventually(lambda: _servers(here) == 1, "both servers stay", SECONDS)
 
 
-def _ended(here: Site) -> int:
-    """Pods of conversions, or about to go."""
+def _servers(here: Site) -> int:
+    """Those that are not about to go."""
     return sum(
-        pod["metadata"]["labels"]["app.kubernetes.io/component"] != "server" or "deletionTimestamp" in pod["metadata"]
-        for pod in here.list("pods")
+        pod["metadata"]["labels"]["app.kubernetes.io/component"] == "server" and "deletionTimestamp" not in pod["metadata"]
+        for pod in _all(here, "pods")
     )
+
+
+def _all(here: Site, kind: str) -> list[Json]:
+    return here.api.get(here.path(kind))["items"] or []
 
 
 def _take_away(here: Site) -> None:
     """A model that is stopped while it is converted needs neither its Job nor its pool."""
     here.deploy("scaling", here.model_file(5.0), replicas=0)
-    eventually(lambda: not here.list("deployments"), "the pool stays", SECONDS)
-    eventually(lambda: not here.list("jobs"), "the Jobs stay", SECONDS)
+    eventually(lambda: not _all(here, "deployments"), "the pool stays", SECONDS)
+    eventually(lambda: not _all(here, "jobs"), "the Jobs stay", SECONDS)
 
 
 def _used(control_plane: ControlPlane, account: str) -> set[Right]:

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from chart_rendering import (
     render,
 )
 from forebay_operator.api.loading import load_text
+from forebay_operator.settings import OperatorSettings
 
 
 @pytest.fixture(scope="module", params=VALUE_SETS)
@@ -178,6 +180,22 @@ def test_the_operator_is_told_where_everything_is() -> None:
     assert told["gatewayHost"] == f"forebay-gateway.{NAMESPACE}.svc.cluster.local"
     assert told["servers"]["cpuImage"].startswith("forebay/runtime:")
     assert told["devices"]["cpu"] == {"servers": 8, "memory": "2Gi"}
+
+
+@pytest.mark.parametrize("value_set", VALUE_SETS)
+def test_the_operator_understands_what_it_is_told(value_set: str, tmp_path: Path) -> None:
+    (text,) = [
+        each["data"]["operator.json"]
+        for each in objects(render(value_set))
+        if each["kind"] == "ConfigMap" and "operator.json" in each["data"]
+    ]
+    (tmp_path / "operator.json").write_text(text)
+
+    told = OperatorSettings.read(tmp_path / "operator.json")
+
+    assert told.installation().servers.cpu_image
+    assert told.declared_devices()
+    assert told.step_settings().server_start_timeout_s == 300
 
 
 def test_images_come_from_a_registry_of_ones_own_and_keep_their_digests() -> None:

@@ -16,7 +16,7 @@
 # Conversions. Why a Job's pod was refused is told by Events only.
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [list, watch, create, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [list, watch]
@@ -27,7 +27,7 @@
 # What there is to tell of an object.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 # Two Secrets, by name. None can be read.
 - apiGroups: [""]
   resources: [secrets]
