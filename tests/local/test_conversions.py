@@ -11,10 +11,10 @@ from forebay_operator.domain.actions import StartConversion
 from forebay_operator.domain.deployment import Source, Verification
 from forebay_operator.domain.snapshot import Conversion, ConversionId, ConversionPhase
 from forebay_operator.worlds.local.conversions import AT_ONCE, Conversions
-from forebay_operator.worlds.local.process_table import command_of, pids
+from forebay_operator.worlds.local.process_table import pids
 from forebay_operator.worlds.local.surroundings import Surroundings
 from local_models import save_scaling_model
-from local_processes import alive, until
+from local_processes import alive, until, whole_command
 
 
 @pytest.fixture
@@ -36,14 +36,8 @@ def an_order(uri: str, digest: str = "a", attempt: int = 1) -> StartConversion:
 
 def converters(around: Surroundings) -> list[int]:
     """The pids of the converters that run for this state folder."""
-    return [pid for pid in pids() if "forebay_convert" in command_of(pid) and str(around.folder.root) in _command(pid)]
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
+    commands = {pid: whole_command(pid) for pid in pids()}
+    return [pid for pid, text in commands.items() if "forebay_convert" in text and str(around.folder.root) in text]
 
 
 def only(conversions: Conversions) -> Conversion:

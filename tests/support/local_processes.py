@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from forebay_operator.worlds.local.process_table import start_time
 
@@ -18,6 +19,14 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 60
 def alive(pid: int) -> bool:
     """Whether a process runs (a zombie does not)."""
     return start_time(pid) is not None
+
+
+def whole_command(pid: int) -> str:
+    """The command line of a process, however long; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 async def until(condition: Callable[[], object], what: str, timeout_s: float = 90.0) -> None:

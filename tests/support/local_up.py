@@ -18,7 +18,7 @@ from forebay_operator.cli.connection import Connection
 from forebay_operator.worlds.local.leftovers import MARK
 from forebay_operator.worlds.local.process_table import command_of, has_in_environment, pids, start_time
 from forebay_operator.worlds.local.state import StateFolder
-from local_processes import alive, wait_until
+from local_processes import alive, wait_until, whole_command
 
 FOREBAY = (sys.executable, "-m", "forebay_operator.cli")
 SIMULATED = ("--devices", "simulated:2x1Gi,pace=2ms+1ms")
@@ -104,11 +104,11 @@ class Up:
         return [
             pid
             for pid in pids()
-            if program in command_of(pid) and has_in_environment(pid, MARK, mark) and start_time(pid) is not None
+            if program in whole_command(pid) and has_in_environment(pid, MARK, mark) and start_time(pid) is not None
         ]
 
     def pid_of_server(self, name: str) -> int:
-        return next(pid for pid in self.pids("forebay_runtime") if name in _whole_command(pid))
+        return next(pid for pid in self.pids("forebay_runtime") if name in whole_command(pid))
 
 
 @contextmanager
@@ -145,13 +145,6 @@ def _features(value: float) -> NDArray[np.float32]:
 
 def _first_row(result: Any) -> list[float]:
     return [float(element) for element in result.as_numpy("y")[0]]
-
-
-def _whole_command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
 
 
 __all__ = ["FOREBAY", "READY_S", "SIMULATED", "Up", "alive", "running_up", "wait_until"]

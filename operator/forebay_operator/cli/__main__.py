@@ -4,6 +4,7 @@
 import argparse
 import importlib
 import importlib.metadata
+import io
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -45,6 +46,10 @@ def add_commands(commands: Commands, names: Iterable[str] = COMMANDS) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a sign shows another; no command fails for it.
+            stream.reconfigure(errors="replace")
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(given[0] if given else None).parse_args(given)
     run: Callable[[argparse.Namespace], int] = options.run

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -62,13 +63,19 @@ def run(options: argparse.Namespace) -> int:
         with locked(folder):
             _log_to(folder.logs / "forebay.log")
             _greet(folder.root, options.files)
-            asyncio.run(run_up(folder, up_options, lambda event: print(event, flush=True)))  # noqa: T201
+            asyncio.run(run_up(folder, up_options, _show))
     except DeviceError as error:
         raise CommandError(str(error), _WRONG_USAGE) from None
     except (PortError, StateError) as error:
         raise CommandError(str(error)) from None
     print("Everything has ended.")  # noqa: T201
     return 0
+
+
+def _show(event: object) -> None:
+    # Serving goes on when nobody reads what is printed.
+    with contextlib.suppress(BrokenPipeError):
+        print(event, flush=True)  # noqa: T201 - what happens, for the person at the terminal
 
 
 def _check_files(files: list[Path]) -> None:
