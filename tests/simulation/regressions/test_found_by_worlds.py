@@ -21,7 +21,7 @@ from forebay_operator.worlds.simulated.simulation import Simulation
 from forebay_operator.worlds.simulated.story import Delete
 from forebay_schema.addresses import ModelAddress
 from simulation_builders import DEVICE, DIGITS, GIB, SOURCE, a_spec
-from simulation_stories import OTHER_SOURCE, SETTINGS, SMALL, a_story, answered, applied, asked, course_of, to_zero
+from simulation_stories import BIG, OTHER_SOURCE, SETTINGS, SMALL, a_story, answered, applied, asked, course_of, to_zero
 
 LETTERS = ModelAddress("blue", "letters")
 
@@ -110,6 +110,14 @@ def test_a_model_that_moves_to_a_pool_of_its_own_where_there_is_one_device_is_sw
     simulation, course = course_of(a_story(*edits, servers=1, loads=(asked(Even(5.0)),)))
     assert answered(course) == 475
     assert [server.pool.exclusive for server in simulation.world.fleet.servers.values()] == [DIGITS.name]
+
+
+@pytest.mark.parametrize("at", [26.0, 29.5, 31.5])
+def test_two_pools_do_not_take_the_last_device_from_each_other(at: float) -> None:
+    exclusive = a_spec(OTHER_SOURCE, placement=Placement(exclusive=True))
+    edits = (applied(a_spec()), applied(a_spec(OTHER_SOURCE), at=30.0), applied(exclusive, at=at, address=LETTERS))
+    _, course = course_of(a_story(*edits, behaviour=BIG, other=BIG))
+    assert course.actions["ResizePool"] < 10
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])

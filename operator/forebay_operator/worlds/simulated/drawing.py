@@ -74,7 +74,9 @@ def _capacity(chance: random.Random) -> tuple[Capacity, ...]:
         devices.append(DeviceClass("gpu", "NVIDIA-H100", 32 * GIB))
     if happens(chance, 0.3):
         devices.append(DeviceClass("cpu", "cpu", 16 * GIB))
-    return tuple(Capacity(device=device, servers=chance.randint(1, 4)) for device in devices)
+    return tuple(
+        Capacity(device=device, servers=None if happens(chance, 0.05) else chance.randint(1, 4)) for device in devices
+    )
 
 
 def _behaviour(chance: random.Random) -> ModelBehaviour:
@@ -92,7 +94,7 @@ def _behaviour(chance: random.Random) -> ModelBehaviour:
 
 
 def _addresses(chance: random.Random) -> list[ModelAddress]:
-    namespaces = ("blue",) if happens(chance, 0.75) else ("blue", "green")
+    namespaces = ("blue",) if happens(chance, 0.6) else ("blue", "green")
     names = ("adam", "bert", "cora", "dora")[: chance.randint(1, 4)]
     return [ModelAddress(chance.choice(namespaces), name) for name in names]
 
@@ -173,11 +175,13 @@ class _Life:
     def _placement(self) -> Placement:
         device = self._chance.choice(self._capacity).device
         names = (None, None, None, device.name if device.kind != "cpu" else None)
+        exclusive = happens(self._chance, 0.2)
         return Placement(
             device="auto" if happens(self._chance, 0.8) else "cpu" if device.kind == "cpu" else "gpu",
             gpu_class=self._chance.choice(names),
             memory_bytes=int(self._chance.uniform(1.0, 8.0) * GIB) if happens(self._chance, 0.1) else None,
-            exclusive=happens(self._chance, 0.1),
+            exclusive=exclusive,
+            pod_template=self._chance.choice((None, '{"labels":{"team":"blue"}}')) if exclusive else None,
         )
 
 

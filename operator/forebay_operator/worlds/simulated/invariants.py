@@ -246,7 +246,11 @@ def lost_memory_changes_nothing(moment: Moment) -> Iterator[str]:
     loads = Counter((order.address, order.version) for order in moment.loads)
     with_memory = Counter((order[1], order[2]) for order in kept if order[0] == "load")
     for (address, version), count in loads.items():
-        if count > with_memory[address, version]:
+        # A load that failed may be tried again sooner: the pause before that is what was lost.
+        failed = any(
+            (holding.version, holding.phase) == (version, HoldingPhase.FAILED) for _, holding in moment.holdings_of(address)
+        )
+        if count > with_memory[address, version] and not failed:
             yield f"{address}: {count} replicas of version {version} are ordered because memory was lost"
     yield from _shrunk_by_lost_memory(moment)
 

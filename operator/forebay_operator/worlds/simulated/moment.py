@@ -193,8 +193,9 @@ class Moment:
 
     def belongs(self, deployment: Deployment, pool: Pool) -> bool:
         """Whether a pool is one where the replicas of a ModelDeployment may be."""
-        exclusive = deployment.address.name if deployment.spec.placement.exclusive else ""
-        mine = pool.namespace == deployment.address.namespace and pool.exclusive == exclusive
+        placement = deployment.spec.placement
+        own = (deployment.address.name, placement.pod_template or "") if placement.exclusive else ("", "")
+        mine = pool.namespace == deployment.address.namespace and (pool.exclusive, pool.template) == own
         return mine and pool.device in self.suitable_devices(deployment.spec.placement)
 
     def suitable_devices(self, placement: Placement) -> set[DeviceClass]:
