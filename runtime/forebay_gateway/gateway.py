@@ -55,7 +55,6 @@ class Gateway:
         self._route_file = RouteFile(settings.routes)
         self._supervisor = Supervisor(settings, self._sockets, self._on_envoy_started, self._on_envoy_ready)
         self._acknowledged = NO_ROUTES
-        self._envoy_ready = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set.
@@ -129,11 +128,9 @@ class Gateway:
         self._pace_reports()
 
     def _on_envoy_started(self) -> None:
-        self._envoy_ready = False
         self._ledger.start_with({})
 
     def _on_envoy_ready(self, pid: int) -> None:
-        self._envoy_ready = True
         address, settings = self._settings.http_address, self._settings
         ready = {
             "pid": os.getpid(),
@@ -184,7 +181,7 @@ class Gateway:
                 return control.not_found(path)
 
     def _health(self) -> Page:
-        if self._envoy_ready:
+        if self._supervisor.is_ready:
             return Page(200, "text/plain", "ok\n")
         return Page(503, "text/plain", f"{self._route_file.complaint or 'Envoy is not ready yet'}\n")
 

@@ -133,6 +133,11 @@ def test_what_is_no_part_of_the_protocol_is_not_found(gateway: GatewayProcess) -
         assert (reply.status, reply.json) == (404, {"error": "Not Found"})
 
 
+def test_head_is_no_verb_of_the_protocol(gateway: GatewayProcess) -> None:
+    reply = ask(gateway, "/v2/models/awake/ready", method="HEAD")
+    assert (reply.status, reply.body) == (405, b"")
+
+
 def test_a_path_with_escaped_slashes_is_refused(gateway: GatewayProcess) -> None:
     assert ask(gateway, "/v2/models/awake%2Finfer", b"{}").status == 400
 

@@ -42,6 +42,8 @@ class Supervisor:
         self._content = json.dumps(content, indent=1)
         self._process: EnvoyProcess | None = None
         self.starts = 0
+        self.is_ready = False
+        """Whether the present Envoy has answered that it is."""
 
     async def take_over(self) -> None:
         """Adopt the Envoy that runs in this run directory, or end it if it is not what we would start; then check the ports.
@@ -66,6 +68,7 @@ class Supervisor:
             announcing.cancel()
             process.abandon()
             self._process = None
+            self.is_ready = False
             delay = _FIRST_DELAY_S if time.monotonic() - began > _STEADY_S else delay
             _log.warning("Envoy has ended and is started again", code=code, delay_s=delay, log=self._log_file)
             await asyncio.sleep(delay)
@@ -115,6 +118,7 @@ class Supervisor:
         # Another process's state: there is no event to wait for.
         while not await admin.is_ready(self._sockets.admin):  # noqa: ASYNC110
             await asyncio.sleep(_POLL_S)
+        self.is_ready = True
         self._ready(process.identity.pid)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import select
-from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
@@ -26,16 +26,21 @@ class Departures:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._epoll = select.epoll()
-        self._left: dict[int, Callable[[], None]] = {}
+        self._watched: dict[int, asyncio.Transport] = {}
         loop.add_reader(self._epoll.fileno(), self._look)
 
-    def watch(self, descriptor: int, left: Callable[[], None]) -> None:
-        self._left[descriptor] = left
+    def watch(self, descriptor: int, transport: asyncio.Transport) -> None:
+        """Abort the connection when the other side has gone."""
+        self._watched[descriptor] = transport
         self._epoll.register(descriptor, select.EPOLLRDHUP | select.EPOLLONESHOT)
 
-    def forget(self, descriptor: int) -> None:
-        if self._left.pop(descriptor, None):
-            self._epoll.unregister(descriptor)
+    def forget(self, descriptor: int, transport: asyncio.Transport) -> None:
+        # The number may belong to another connection by now: that one stays.
+        if self._watched.get(descriptor) is transport:
+            del self._watched[descriptor]
+            # A closed descriptor has left by itself.
+            with suppress(OSError):
+                self._epoll.unregister(descriptor)
 
     def close(self) -> None:
         self._loop.remove_reader(self._epoll.fileno())
@@ -43,10 +48,10 @@ class Departures:
 
     def _look(self) -> None:
         for descriptor, _ in self._epoll.poll(0):
-            left = self._left.get(descriptor)
-            self.forget(descriptor)
-            if left:
-                left()
+            transport = self._watched.get(descriptor)
+            if transport:
+                self.forget(descriptor, transport)
+                transport.abort()
 
 
 class HttpConnection(asyncio.Protocol):
@@ -60,6 +65,7 @@ class HttpConnection(asyncio.Protocol):
         self._descriptor = -1
         self._input = bytearray()
         self._seen = False
+        self._is_head = False
         self._held: Held[Exchange] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -81,20 +87,21 @@ class HttpConnection(asyncio.Protocol):
             self._on_request(parsed[0])
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self._departures.forget(self._descriptor)
+        self._departures.forget(self._descriptor, self._transport)
         if self._held:
             self._holder.depart(self._held)
 
     def answer(self, answer: Answer) -> None:
         """Answer, then read on until Envoy closes: were we to close first, Envoy would see a broken pipe, not the answer."""
         self._held = None
-        self._departures.forget(self._descriptor)
+        self._departures.forget(self._descriptor, self._transport)
         if not self._transport.is_closing():
-            self._transport.write(encode(answer))
+            self._transport.write(encode(answer, with_body=not self._is_head))
             self._transport.resume_reading()
             asyncio.get_running_loop().call_later(_LINGER_S, self._transport.abort)
 
     def _on_request(self, head: RequestHead) -> None:
+        self._is_head = head.method == "HEAD"
         call = http_call(head, self._holder.default_namespace)
         if not (isinstance(call, ModelCall) and self._may_hold):
             self.answer(_immediate(self._holder, call))
@@ -103,7 +110,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.pause_reading()
         self._held = self._holder.arrive(call, head, self)
         if self._held and not head.ended:
-            self._departures.watch(self._descriptor, self._transport.abort)
+            self._departures.watch(self._descriptor, self._transport)
 
 
 class GrpcStream:

@@ -193,7 +193,8 @@ class Holder:
     def _wave(self, address: ModelAddress) -> None:
         """Let go what there is room for, a few at a time: all at once would disturb their order in Envoy."""
         pace = self._paces.get(address)
-        if pace is None:
+        if pace is None or not self._replicas(address):
+            self._paces.pop(address, None)
             return
         wave = self._queue.take(address, min(_WAVE, pace.room))
         self._paces[address] = pace.with_released(len(wave))

@@ -34,8 +34,8 @@ def parse_head(data: bytes | bytearray) -> tuple[RequestHead, int] | None:
     return head, end + 4
 
 
-def encode(answer: Answer) -> bytes:
-    """The whole response; the connection ends with it, as the request's body is left unread."""
+def encode(answer: Answer, *, with_body: bool = True) -> bytes:
+    """The whole response, without its body for HEAD; the connection ends with it, as the request's body is left unread."""
     body = answer.http_body()
     lines = [
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
@@ -44,7 +44,7 @@ def encode(answer: Answer) -> bytes:
         f"content-length: {len(body)}",
         "connection: close",
     ]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body if with_body else b"")
 
 
 def _field(line: str) -> tuple[str, str]:

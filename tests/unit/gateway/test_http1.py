@@ -53,6 +53,10 @@ def test_an_error_is_answered_in_triton_s_form() -> None:
     assert b"content-type: application/json" in head
 
 
+def test_head_is_answered_without_the_body() -> None:
+    assert encode(unknown_model("x"), with_body=False).endswith(b"\r\nconnection: close\r\n\r\n")
+
+
 def test_the_connection_ends_with_its_answer() -> None:
     assert b"connection: close" in encode(READY)
     assert b"\r\nx-forebay-retry: held\r\n" in encode(LET_GO)
