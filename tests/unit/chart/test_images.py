@@ -56,6 +56,14 @@ def test_every_package_is_checked_by_its_hash() -> None:
     ]
 
 
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_is_built_anew_when_what_it_is_made_of_changes(image: str) -> None:
+    """Builders that cache layers do not look into what a command mounts, but into what was copied before it."""
+    stage = _stages()[image]
+
+    assert -1 < stage.find("COPY --from=tools /tools/contents ") < stage.find("RUN --mount=")
+
+
 def test_both_base_images_are_build_arguments() -> None:
     bases = set(re.findall(r"^FROM (\S+) AS", TEXT, flags=re.MULTILINE))
 
