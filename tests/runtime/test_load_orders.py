@@ -101,6 +101,17 @@ def test_an_older_order_that_arrives_late_is_answered_and_ignored(explicit: Serv
     assert states(explicit, m) == {(m, "1"): "UNAVAILABLE"}
 
 
+def test_an_unload_order_about_a_load_that_failed_is_obeyed_the_failure_is_told_no_more(
+    explicit: Server, m: str, store: Path
+) -> None:
+    assert explicit.load(m, order(store, 1, 1, memory=64 * MIB)).status == 400
+
+    assert explicit.unload(m, UnloadOrder(forebay_version=1, forebay_sequence=2)).status == 200
+
+    rows = explicit.request("POST", "/v2/repository/index").json
+    assert [(row["state"], row["reason"]) for row in rows if row["name"] == m] == [("UNAVAILABLE", "unloaded")]
+
+
 def test_unloading_one_version_leaves_the_others(explicit: Server, m: str, store: Path) -> None:
     explicit.load(m, order(store, 1, 1))
     explicit.load(m, order(store, 2, 2, constant=2.0))

@@ -39,6 +39,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.READY, Event.LOAD_FAILED): State.READY,
     (State.READY, Event.UNLOAD_ORDERED): State.UNLOADING,
     (State.UNLOADING, Event.DRAINED): State.UNAVAILABLE,
+    (State.UNAVAILABLE, Event.UNLOAD_ORDERED): State.UNAVAILABLE,
 }
 
 

@@ -132,6 +132,9 @@ class RepositoryControl:
             self._held.pop(key, None)
             self._save()
             await self._take_down(key)
+            if self._store.slot(key).state is State.UNAVAILABLE:
+                # Of a load that failed, too: an order is obeyed when the index says so, and the failure is told no more.
+                self._store.advance(key, Event.UNLOAD_ORDERED, "unloaded")
         digests = frozenset(held.order.forebay_digest for held in self._held.values())
         await asyncio.to_thread(self._artifacts.trim, digests)
 
