@@ -96,11 +96,11 @@ def test_a_rollout_begins_moves_and_ends_without_a_failure(
     one, two = (backend.endpoint for backend in backends)
     gateway.route(routed(name, one, version=1))
     with under_load(lambda number: infer(gateway, name, number).status) as statuses:
-        for weight in (10, 50, 90):
+        for weight in (10, 90):
             # The second version on the same server as the first, then on another.
             gateway.route(rollout(name, (1, 100 - weight, one), (2, weight, one)))
             gateway.route(rollout(name, (1, 100 - weight, one), (2, weight, two)))
-            versions = Counter(infer(gateway, name).json["model_version"] for _ in range(60))
+            versions = Counter(infer(gateway, name).json["model_version"] for _ in range(20))
             assert set(versions) <= {"1", "2"}
         gateway.route(routed(name, two, version=2))
         assert {infer(gateway, name).json["model_version"] for _ in range(20)} == {"2"}
