@@ -118,6 +118,7 @@ def a_moment(
         digests={"uid": frozenset({"digest-1", "digest-2"})},
         last_arrival={DIGITS: last_arrival},
         said={} if said is None else {"uid": said},
+        failed_before=frozenset(),
         remembers_s=100.0,
         orders_are_late=False,
         actions_with_memory=with_memory,

@@ -247,10 +247,7 @@ def lost_memory_changes_nothing(moment: Moment) -> Iterator[str]:
     with_memory = Counter((order[1], order[2]) for order in kept if order[0] == "load")
     for (address, version), count in loads.items():
         # A load that failed may be tried again sooner: the pause before that is what was lost.
-        failed = any(
-            (holding.version, holding.phase) == (version, HoldingPhase.FAILED) for _, holding in moment.holdings_of(address)
-        )
-        if count > with_memory[address, version] and not failed:
+        if count > with_memory[address, version] and (address, version) not in moment.failed_before:
             yield f"{address}: {count} replicas of version {version} are ordered because memory was lost"
     yield from _shrunk_by_lost_memory(moment)
 

@@ -28,6 +28,8 @@ class Moment:
     """Time of the newest request of each model."""
     said: Mapping[str, int]
     """By uid: the replicas wanted, as the step said last, even if the status was lost; without memory, as the status says."""
+    failed_before: Set[tuple[ModelAddress, int]]
+    """Versions of which a load was seen to fail."""
     remembers_s: float
     """For how long the controller has had its memory: 0 in the first step after it was lost."""
     orders_are_late: bool

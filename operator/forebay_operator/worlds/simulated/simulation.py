@@ -23,6 +23,7 @@ from forebay_operator.worlds.simulated.steadiness import Steadiness
 from forebay_operator.worlds.simulated.story import Story
 from forebay_operator.worlds.simulated.trace import describe_edit, describe_fault, describe_step
 from forebay_operator.worlds.simulated.world import SimulatedWorld
+from forebay_schema.addresses import ModelAddress
 
 Step = Callable[[Snapshot, Memory], StepResult]
 Tell = Callable[[float, str], None]
@@ -75,6 +76,7 @@ class Simulation:
     _forgotten: Memory | None = None
     """What the controller knew before it was restarted, until its first step."""
     _said: dict[str, int] = field(default_factory=dict[str, int])
+    _failed: set[tuple[ModelAddress, int]] = field(default_factory=set[tuple[ModelAddress, int]])
     _told_until: float = -1.0
     _last_moment: Moment | None = None
     _last_order_at: float = 0.0
@@ -129,6 +131,7 @@ class Simulation:
             digests={deployment.uid: self.world.digests_of(deployment.uid) for deployment in snapshot.deployments},
             last_arrival=self.world.ledger.last_arrival,
             said=self._said if self._forgotten is None else _said_by_statuses(snapshot),
+            failed_before=self._failed,
             remembers_s=self.world.seconds - self._memory_since,
             orders_are_late=snapshot.now <= self.world.delivery.late_until + PAGE_S,
             actions_with_memory=with_memory,
@@ -146,6 +149,7 @@ class Simulation:
             action.uid: action.status.scaling.wanted for action in moment.statuses if action.status.scaling is not None
         }
         self.actions.update(type(action).__name__ for action in moment.actions)
+        self._failed.update(_failed_in(moment.snapshot))
         self._last_moment = moment
         if any(not _is_asking_again(action, moment) for action in moment.actions):
             self._last_order_at = moment.seconds
@@ -204,6 +208,13 @@ def _looks(story: Story) -> Iterator[tuple[float, bool]]:
     while seconds <= asked_s + SILENT_S:
         yield seconds, True
         seconds += STRIDE_S
+
+
+def _failed_in(snapshot: Snapshot) -> Iterator[tuple[ModelAddress, int]]:
+    for server in snapshot.servers:
+        for holding in server.holdings:
+            if holding.phase is HoldingPhase.FAILED:
+                yield ModelAddress(server.pool.namespace, holding.model), holding.version
 
 
 def _said_by_statuses(snapshot: Snapshot) -> dict[str, int]:
