@@ -33,6 +33,8 @@ def _verified(verification: Verification) -> str:
         f"Agrees with the outputs its source reported on {verification.samples} samples ({where}): "
         f"max relative error {verification.max_relative_error:.2g}, same answer on {verification.agreement:.1%}"
     )
+    if verification.beyond:
+        text += f" (on {verification.beyond} samples more than allowed: near a tie or a threshold it jumps)"
     if verification.accuracy is not None:
         text += f"; accuracy {verification.accuracy:.1%} against labels that the source never saw"
     return text

@@ -23,6 +23,8 @@ class Verification(Part):
     samples: int
     samples_from: Literal["given", "drawn"]
     max_relative_error: float
+    beyond: int = 0
+    """Samples whose error is larger than was allowed, few enough to be accepted: at a tie or a threshold models jump."""
     agreement: float
     """Share of samples on which both name the same class (1.0 where outputs are no classes and all are within tolerance)."""
     accuracy: float | None = None

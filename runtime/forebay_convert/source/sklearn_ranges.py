@@ -1,6 +1,6 @@
 """What a fitted estimator knows about the values of its features, to draw samples from."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from forebay_convert.tensors import Array
 
 _SPREAD = 2.0
 """Standard deviations around a mean."""
+_TRAINING_ROWS = ("support_vectors_", "_fit_X", "X_train_")
+_CENTRES = ("cluster_centers_", "means_", "theta_", "centroids_")
 _MARGIN = 0.05
 """How far beyond the known range, as a share of it: thresholds at its ends are passed as well."""
 
@@ -26,7 +28,7 @@ class Feature:
 def draw_columns(estimator: Any, count: int, rows: int, generator: np.random.Generator) -> list[Array]:
     """One column a feature. Where the estimator keeps rows it was fitted on, half of what is drawn is those."""
     columns = [_draw(feature, rows, generator) for feature in features_of(estimator, count)]
-    examples = _examples(estimator)
+    examples = _examples(estimator, _TRAINING_ROWS)
     if examples is not None and examples.shape[1] == count:
         places = np.arange(0, rows, 2)
         known = examples[generator.integers(len(examples), size=len(places))]
@@ -159,12 +161,12 @@ def _of_bins(estimator: Any, _: int) -> list[Feature] | None:
 
 def _of_examples(estimator: Any, _: int) -> list[Feature] | None:
     """Estimators that keep training rows, or rows like them."""
-    rows = _examples(estimator)
+    rows = _examples(estimator, (*_TRAINING_ROWS, *_CENTRES))
     return None if rows is None else _between(rows.min(axis=0), rows.max(axis=0))
 
 
-def _examples(estimator: Any) -> Array | None:
-    for name in ("support_vectors_", "_fit_X", "X_train_", "cluster_centers_", "means_", "theta_", "centroids_"):
+def _examples(estimator: Any, names: Sequence[str]) -> Array | None:
+    for name in names:
         rows = getattr(estimator, name, None)
         if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind in "fiu":  # noqa: PLR2004 - rows and features
             return rows

@@ -18,7 +18,7 @@ _ROWS_TRIED = 15
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of it: the answers, how they compare, and which batch sizes agreed with the reference."""
+    """What came of it: the answers, how they compare with the reference, and at which batch sizes they are the same."""
 
     answers: list[Array]
     comparison: Comparison
@@ -38,7 +38,7 @@ def attempt(session: Session, samples: Samples, wanted: Sequence[Array], allowed
     if found is not None:
         raise RefusalError("verify", f"The converted model does not fit its source: {found}.", _REPORT)
     again = session.run_all(samples, size)
-    agreed = _agreeing_sizes(session, samples, wanted, allowed_error) if samples.batched else ()
+    agreed = _agreeing_sizes(session, samples, answers, allowed_error) if samples.batched else ()
     return Trial(
         answers,
         compare(answers, wanted, allowed_error),
@@ -63,9 +63,9 @@ def _answers(session: Session, samples: Samples) -> tuple[int, list[Array]]:
         raise RefusalError("verify", f"The converted model cannot answer the samples: {error}", _REPORT) from error
 
 
-def _agreeing_sizes(session: Session, samples: Samples, wanted: Sequence[Array], allowed_error: float) -> tuple[int, ...]:
+def _agreeing_sizes(session: Session, samples: Samples, answers: Sequence[Array], allowed_error: float) -> tuple[int, ...]:
     few = samples.first(_ROWS_TRIED)
-    expected = [array[: few.count] for array in wanted]
+    expected = [array[: few.count] for array in answers]
     return tuple(size for size in _BATCH_SIZES if _agrees(session, few, expected, size, allowed_error))
 
 

@@ -63,6 +63,14 @@ def test_a_broken_promise_is_named(changes: dict[str, Any], demand: dict[str, An
     assert caught.value.failure.remedy
 
 
+def test_a_few_samples_beyond_the_error_are_accepted_and_told() -> None:
+    report = a_report(max_relative_error=2.0, beyond=1)
+
+    assert judge(report, VerificationDemand(), drawn=False).beyond == 1
+    with pytest.raises(ConversionError, match="1 of 100 given samples differ"):
+        judge(report, VerificationDemand(min_agreement=1.0), drawn=False)
+
+
 @pytest.mark.parametrize("changes", [{"constant": True, "samples": 1}, {"labels": 7, "accuracy": None}])
 def test_what_nobody_asked_for_is_no_reason_to_refuse(changes: dict[str, Any]) -> None:
     judge(a_report(**changes), VerificationDemand(), drawn=True)
