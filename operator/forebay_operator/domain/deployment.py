@@ -23,6 +23,8 @@ class Source:
     inputs: tuple[TensorShape, ...] = ()
     secret: str | None = None
     """Name of the Secret with the credentials for `uri`."""
+    edition: str = ""
+    """Tells contents of the same URI apart, where the world knows that they changed: another edition is another source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

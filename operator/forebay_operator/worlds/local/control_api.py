@@ -106,12 +106,12 @@ class ControlApi:
         }
 
     def _explain(self, stored: StoredObject) -> dict[str, Any]:
-        chapters = [asdict(chapter) for chapter in explain(stored.deployment, self._world.observe())]
+        chapters = [asdict(chapter) for chapter in explain(self._world.deployment_of(stored), self._world.observe())]
         lately = [str(event) for event in self._events.about(str(stored.deployment.address), _LATELY)]
         return {"chapters": [*chapters, {"title": "Lately", "lines": lately}]}
 
     def _logs_of(self, stored: StoredObject) -> dict[str, Any]:
-        deployment = stored.deployment
+        deployment = self._world.deployment_of(stored)
         own = self._world.parts.conversions.log_of(identify(deployment.address.namespace, deployment.spec).conversion)
         shared = sorted([*self._logs.glob("server-*.log"), self._logs / "gateway.log"], key=_changed_at)
         return {"own": [str(own)] if own.exists() else [], "shared": [str(path) for path in shared if path.exists()]}

@@ -14,11 +14,13 @@ from forebay_operator.domain.actions import (
     UnloadReplica,
     WriteStatus,
 )
+from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.snapshot import Capacity, Settings, Snapshot
 from forebay_operator.worlds.local.announcements import announcements
 from forebay_operator.worlds.local.conversions import Conversions
+from forebay_operator.worlds.local.editions import Editions
 from forebay_operator.worlds.local.gateway import Gateway
-from forebay_operator.worlds.local.objects import Objects
+from forebay_operator.worlds.local.objects import Objects, StoredObject
 from forebay_operator.worlds.local.servers import Servers
 from forebay_operator.worlds.local.store import LocalStore
 from forebay_operator.worlds.local.surroundings import Surroundings
@@ -43,13 +45,18 @@ class LocalWorld:
         self._around = around
         self._capacity = capacity
         self._settings = settings
+        self._editions = Editions()
+
+    def deployment_of(self, stored: StoredObject) -> Deployment:
+        """A ModelDeployment as the step sees it."""
+        return self._editions.of(stored.deployment)
 
     def observe(self) -> Snapshot:
         """The world as it is known now."""
         parts = self.parts
         return Snapshot(
             now=self._around.clock.now(),
-            deployments=tuple(stored.deployment for stored in parts.objects.all()),
+            deployments=tuple(self.deployment_of(stored) for stored in parts.objects.all()),
             servers=parts.servers.seen(),
             capacity=self._capacity,
             conversions=parts.conversions.seen(),
