@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 import tritonclient.http as triton_http
 from tritonclient.utils import InferenceServerException
@@ -59,6 +60,12 @@ def test_server_metadata_is_the_gateway_s_own(gateway: GatewayProcess, http: Any
     assert http.get_server_metadata()["name"] == "forebay"
     assert asleep.get_server_metadata(as_json=True) == http.get_server_metadata()
     assert nothing_was_woken(gateway)
+
+
+def test_triton_s_http_client_infers_by_the_path_alone(http: Any) -> None:
+    values = triton_http.InferInput("IN", [4], "FP32")
+    values.set_data_from_numpy(np.zeros(4, np.float32))
+    assert http.infer("awake", [values]).as_numpy("OUT").tolist() == [7]
 
 
 def test_a_stopped_model_is_not_ready_and_refused_with_the_reason(gateway: GatewayProcess, http: Any) -> None:
