@@ -117,6 +117,7 @@ class Operator:
             name=who.name,
             namespace=who.namespace,
             own_namespace_is_watched=not namespaces or who.namespace in namespaces,
+            may_act=lease.may_act,
         )
         pages = Pages(self._metrics.registry, lambda: _problem(audit))
         try:

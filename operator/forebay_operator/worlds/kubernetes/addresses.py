@@ -1,6 +1,6 @@
 """The Service of each ModelDeployment: made, never taken over from somebody else."""
 
-from forebay_operator.manifests.kinds import SERVICES, Ref
+from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, SERVICES, Ref
 from forebay_operator.manifests.service import external_name
 from forebay_operator.worlds.kubernetes.models import Model, Models
 from forebay_operator.worlds.kubernetes.store import Key, Store
@@ -16,25 +16,35 @@ class Addresses:
         self._models = models
         self._gateway_host = gateway_host
         self._wanted: dict[Key, tuple[str, Wanted]] = {}
+        self._fine: object = None
+        """The revisions of what bears on Services when all of them were as wanted."""
 
     def keep(self) -> None:
+        revisions = (self._store.revision(MODEL_DEPLOYMENTS), self._store.revision(SERVICES))
+        if revisions == self._fine:
+            return
         present: set[Key] = set()
+        is_fine = True
         for model in self._models.all():
             present.add(model.seen.key)
-            if not model.seen.is_going:
-                self._keep(model)
+            if not model.seen.is_going and not self._writer.is_full:
+                is_fine = self._keep(model) and is_fine
         for namespace, name in self._wanted.keys() - present:
             del self._wanted[namespace, name]
             self._writer.forget(Ref(SERVICES.name, namespace, name))
+        self._fine = revisions if is_fine and not self._writer.is_full else None
 
-    def _keep(self, model: Model) -> None:
+    def _keep(self, model: Model) -> bool:
+        """Whether there was nothing to do."""
         live = self._store.find(SERVICES, *model.seen.key)
+        if live is not None and not _belongs_to(live.metadata.get("ownerReferences") or (), model.seen.uid):
+            # Of a namesake that is gone, and about to go as well.
+            return True
         wish = self._wish(model)
-        if live is None:
-            self._writer.create(wish)
-        elif _belongs_to(live.metadata.get("ownerReferences") or (), model.seen.uid):
-            self._writer.keep(wish)
-        # Else it is of a namesake that is gone, and about to go as well.
+        if live is not None:
+            return self._writer.keep(wish)
+        self._writer.create(wish)
+        return False
 
     def _wish(self, model: Model) -> Wanted:
         known = self._wanted.get(model.seen.key)

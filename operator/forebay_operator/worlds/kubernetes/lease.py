@@ -2,7 +2,8 @@
 
 Clocks of others are never compared. A candidate takes a lease over only after it has itself seen it unchanged for the lease's
 duration, by its own monotonic clock. A holder that cannot renew it stops acting well before that, by a timer of its own which
-cancels the acting task: a slow call cannot delay it.
+cancels the acting task: a slow call cannot delay it. Where the whole process was held up and the timer comes late, `may_act`
+has said no since the deadline, and one more renewal decides whether it goes on.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from forebay_operator.manifests.kinds import LEASES, Json
 from forebay_operator.worlds.kubernetes.api_server import ApiServer, RefusedError, UnreachableError
 from forebay_schema.logs import Logger
 
+_LATE_S: Final = 0.5
+"""A timer that comes later than this shows that the process was held up, not the API server."""
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _log: Final = Logger("forebay.lease")
@@ -48,25 +51,24 @@ class Lease:
         self._terms = terms or Terms()
         self._seen: object = None
         self._seen_at = 0.0
-        self.leads = False
-        """Whether this process acts."""
+        self._acts_until = 0.0
+
+    def may_act(self) -> bool:
+        """Whether nobody else can hold the lease now. To be asked before everything that others would see."""
+        return time.monotonic() < self._acts_until
 
     async def lead(self, act: Callable[[], Awaitable[None]]) -> None:
         """Run `act` whenever the lease is held, until `act` returns by itself. Cancelled, the lease is given back."""
         while True:
             lease = await self._acquire()
             _log.info("this operator leads", identity=self._identity)
-            try:
-                if await self._act(lease, act):
-                    return
-            finally:
-                self.leads = False
+            if await self._act(lease, act):
+                return
 
     async def _act(self, lease: Json, act: Callable[[], Awaitable[None]]) -> bool:
         """Whether `act` ended by itself; otherwise the lease was lost."""
         acting = asyncio.ensure_future(act())
         holding = asyncio.ensure_future(self._hold(lease))
-        self.leads = True
         try:
             await asyncio.wait([acting, holding], return_when=asyncio.FIRST_COMPLETED)
             if acting.done():
@@ -75,8 +77,8 @@ class Lease:
             _log.warning("this operator leads no more", reason=str(holding.exception()))
             return False
         finally:
-            self.leads = False
             await _cancelled(acting)
+            self._acts_until = 0.0
             was_ours = not holding.done()
             await _cancelled(holding)
             if was_ours:
@@ -86,7 +88,9 @@ class Lease:
         said = ""
         while True:
             try:
+                began = time.monotonic()
                 if lease := await self._try():
+                    self._acts_until = began + self._terms.deadline_s
                     return lease
             except (RefusedError, UnreachableError) as error:
                 if said != str(error):
@@ -137,17 +141,24 @@ class Lease:
         Raises:
             LostError: it was taken or deleted, or could not be renewed in time.
         """
-        deadline = asyncio.get_running_loop().time() + self._terms.deadline_s
-        try:
-            async with asyncio.timeout_at(deadline) as timer:
-                while True:
-                    await asyncio.sleep(self._terms.retry_s)
-                    began = asyncio.get_running_loop().time()
-                    if renewed := await self._renew(lease):
-                        lease = renewed
-                        timer.reschedule(began + self._terms.deadline_s)
-        except TimeoutError:
-            raise LostError(f"it could not be renewed for {self._terms.deadline_s:g} s") from None
+        while True:
+            try:
+                async with asyncio.timeout_at(self._acts_until) as timer:
+                    while True:
+                        await asyncio.sleep(self._terms.retry_s)
+                        lease = await self._renewed(lease) or lease
+                        timer.reschedule(self._acts_until)
+            except TimeoutError:
+                if time.monotonic() - self._acts_until < _LATE_S or not (found := await self._renewed(lease)):
+                    raise LostError(f"it could not be renewed for {self._terms.deadline_s:g} s") from None
+                lease = found
+
+    async def _renewed(self, lease: Json) -> Json | None:
+        """The lease renewed, and the deadline with it; None: nobody knows."""
+        began = time.monotonic()
+        if renewed := await self._renew(lease):
+            self._acts_until = began + self._terms.deadline_s
+        return renewed
 
     async def _renew(self, lease: Json) -> Json | None:
         """The renewed lease; None: nobody knows."""

@@ -1,5 +1,6 @@
 """ModelDeployments as the step sees them: each read once for each version, and the statuses that this operator wrote."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -52,6 +53,7 @@ class Models:
         self._store = store
         self._models: dict[Key, Model] = {}
         self._revision = -1
+        self._ahead: dict[Key, Model] = {}
         self._said: dict[Key, _Said] = {}
         self._deployments: tuple[Deployment, ...] = ()
         self._conversions: dict[str, tuple[DeploymentSpec, ConversionId]] = {}
@@ -60,6 +62,23 @@ class Models:
         """Those that can be read, sorted by address: the same values as long as nothing changes."""
         self._follow()
         return self._deployments
+
+    @property
+    def revision(self) -> int:
+        """A number that rises with each change of a ModelDeployment."""
+        return self._store.revision(MODEL_DEPLOYMENTS)
+
+    def read_ahead(self, most: int) -> bool:
+        """Read some of what was not read yet, so that the first look does not take all at once. Whether there is more."""
+        unread = (
+            seen
+            for seen in self._store.all(MODEL_DEPLOYMENTS)
+            if (known := self._ahead.get(seen.key)) is None or known.seen is not seen
+        )
+        some = list(itertools.islice(unread, most))
+        for seen in some:
+            self._ahead[seen.key] = self._read(seen, None)
+        return len(some) == most
 
     def all(self) -> Iterator[Model]:
         self._follow()
@@ -99,7 +118,8 @@ class Models:
         if revision == self._revision:
             return
         self._revision = revision
-        before, self._models = self._models, {}
+        before, self._models = self._models or self._ahead, {}
+        self._ahead = {}
         for seen in self._store.all(MODEL_DEPLOYMENTS):
             known = before.get(seen.key)
             self._models[seen.key] = known if known is not None and known.seen is seen else self._read(seen, known)

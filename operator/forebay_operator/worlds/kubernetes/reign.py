@@ -2,15 +2,12 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from forebay_operator.domain.actions import Action
-from forebay_operator.domain.snapshot import Settings, Snapshot
+from forebay_operator.domain.snapshot import Settings
 from forebay_operator.manifests.installation import Installation
-from forebay_operator.worlds import World
 from forebay_operator.worlds.kubernetes.addresses import Addresses
 from forebay_operator.worlds.kubernetes.api_server import ApiServer
 from forebay_operator.worlds.kubernetes.artifacts import Artifacts
@@ -31,10 +28,12 @@ from forebay_operator.worlds.kubernetes.store import Store
 from forebay_operator.worlds.kubernetes.world import KubernetesWorld, Parts
 from forebay_operator.worlds.kubernetes.writer import Writer
 from forebay_operator.worlds.local.clock import Clock
-from forebay_operator.worlds.local.control_loop import ControlLoop
+from forebay_operator.worlds.loop import StepLoop
 from forebay_schema.logs import Logger
 
 _LOOK_S: Final = 0.05
+_AT_ONCE: Final = 50
+"""ModelDeployments read before others get their turn."""
 _SETTLE_S: Final = 6.0
 """How long servers that do not answer may keep the first step waiting."""
 _log: Final = Logger("forebay.operator")
@@ -55,6 +54,8 @@ class Means:
     namespace: str
     """Where it runs, and the gateways."""
     own_namespace_is_watched: bool
+    may_act: Callable[[], bool]
+    """Whether this operator leads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ class Reign:
         self._means = means
         now, store, changed = means.clock.now, means.store, means.changed.set
         self._newsroom = Newsroom(means.api, means.name, now)
-        self._writer = Writer(means.api, store, self._newsroom.tell, changed)
+        self._writer = Writer(means.api, store, self._newsroom.tell, changed, means.may_act)
         tokens = Tokens(mandate.token_key)
         models = Models(store)
         self._parts = Parts(
@@ -91,8 +92,8 @@ class Reign:
             secrets=Secrets(self._writer, tokens, mandate.store_environment),
             artifacts=Artifacts(mandate.installation.store.uri, changed),
         )
-        world = KubernetesWorld(self._parts, means.clock, mandate.settings)
-        self._loop = ControlLoop(_Metered(world, means.metrics), means.changed, _log_trouble)
+        world = KubernetesWorld(self._parts, means.clock, mandate.settings, means.may_act)
+        self._loop = StepLoop(world, means.changed, means.metrics.stepped)
 
     def _gateway_pods(self) -> GatewayPods:
         means = self._means
@@ -118,33 +119,10 @@ class Reign:
         yet must not seem to be gone."""
         self._means.audit.soon()
         await self._means.audit.synced.wait()
+        while self._parts.models.read_ahead(_AT_ONCE):  # noqa: ASYNC110 - not to wait for anything, but to let others run
+            await asyncio.sleep(0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_S):
                 while not self._parts.servers.are_settled:  # noqa: ASYNC110 - pods, connections and clocks all bear on it
                     await asyncio.sleep(_LOOK_S)
         _log.info("the first step is taken")
-
-
-class _Metered:
-    """A world whose steps are measured: between a look and the orders that follow it lies the step."""
-
-    def __init__(self, world: World, metrics: OperatorMetrics) -> None:
-        self._world = world
-        self._metrics = metrics
-        self._snapshot: Snapshot | None = None
-        self._began = 0.0
-
-    def observe(self) -> Snapshot:
-        self._snapshot = self._world.observe()
-        self._began = time.monotonic()
-        return self._snapshot
-
-    def act(self, actions: Sequence[Action]) -> None:
-        took = time.monotonic() - self._began
-        self._world.act(actions)
-        if self._snapshot is not None:
-            self._metrics.stepped(self._snapshot, actions, took)
-
-
-def _log_trouble(subject: str, sentence: str) -> None:
-    _log.warning("trouble", subject=subject, detail=sentence)

@@ -10,6 +10,7 @@ from forebay_operator.manifests.event import News, Subject
 from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, SERVICES, Json, Ref
 from forebay_operator.manifests.status import status as status_manifest
 from forebay_operator.worlds.kubernetes.models import Model, Models, own_status
+from forebay_operator.worlds.kubernetes.store import Seen
 from forebay_operator.worlds.kubernetes.writer import Tell, Writer
 from forebay_operator.worlds.local.announcements import condition_of
 from forebay_schema.addresses import ModelAddress
@@ -28,6 +29,12 @@ class Statuses:
         self._tell = tell
         self._latest: dict[ModelAddress, WriteStatus] = {}
         """The newest status of the step for each model, without what is added here."""
+        self._content: dict[ModelAddress, tuple[WriteStatus, str | None, Json]] = {}
+        self._fine: object = None
+        """What bears on statuses when all of them were as they should be."""
+        self._orders = 0
+        self._settled: dict[ModelAddress, tuple[Seen, Json]] = {}
+        """Objects that were compared with what is to be said, and found to say it."""
 
     def write(self, action: WriteStatus) -> None:
         model = self._models.find(action.address)
@@ -36,34 +43,56 @@ class Statuses:
         if model.deployment is not None:
             self._announce(model, action)
         self._latest[action.address] = action
+        self._orders += 1
 
     def keep(self) -> None:
         """Write what is not said yet."""
+        revisions = (self._models.revision, self._orders, self._writer.refusals_revision)
+        if revisions == self._fine:
+            return
+        is_fine = True
         present: set[ModelAddress] = set()
         for model in self._models.all():
             address = ModelAddress(model.seen.namespace, model.seen.name)
             present.add(address)
-            if model.deployment is None:
-                self._apply(model, _refused(model))
+            if self._writer.is_full:
+                is_fine = False
+            elif model.deployment is None:
+                is_fine = self._apply(model, _refused(model)) and is_fine
             else:
-                self._keep(model, address)
-        self._latest = {address: action for address, action in self._latest.items() if address in present}
+                is_fine = self._keep(model, address) and is_fine
+        self._fine = revisions if is_fine else None
+        if len(self._latest) > len(present):
+            self._latest = {address: action for address, action in self._latest.items() if address in present}
+            self._content = {address: content for address, content in self._content.items() if address in present}
+            self._settled = {address: settled for address, settled in self._settled.items() if address in present}
 
-    def _keep(self, model: Model, address: ModelAddress) -> None:
+    def _keep(self, model: Model, address: ModelAddress) -> bool:
+        """Whether there was nothing to do."""
         action = self._latest.get(address)
         if action is None or action.uid != model.seen.uid:
             if self._trouble(address) is None or model.deployment is None or model.deployment.status is None:
-                return
+                return True
             # Nothing new from the step: what it said last is said with the trouble.
             action = WriteStatus(address=address, uid=model.seen.uid, status=model.deployment.status)
-        content = self._content(action, address)
-        self._models.said(address, action.uid, action.status, content)
-        self._apply(model, content)
+            self._latest[address] = action
+        content = self._content_of(action, address)
+        settled = self._settled.get(address)
+        if settled is not None and settled[0] is model.seen and settled[1] is content:
+            return True
+        return self._apply(model, content)
 
-    def _content(self, action: WriteStatus, address: ModelAddress) -> Json:
+    def _content_of(self, action: WriteStatus, address: ModelAddress) -> Json:
+        """What a status is in the API, made once for each."""
+        trouble = self._trouble(address)
+        known = self._content.get(address)
+        if known is not None and known[0] is action and known[1] == trouble:
+            return known[2]
         content = translate.status_to_api(action.status).to_object()
-        if trouble := self._trouble(address):
+        if trouble:
             content["summary"] = _both(str(content.get("summary", "")), trouble)
+        self._content[address] = (action, trouble, content)
+        self._models.said(address, action.uid, action.status, content)
         return content
 
     def _trouble(self, address: ModelAddress) -> str | None:
@@ -71,9 +100,12 @@ class Statuses:
         refused = self._writer.refusals.get((Ref(SERVICES.name, address.namespace, address.name), ""))
         return refused.sentence if refused else None
 
-    def _apply(self, model: Model, content: Json) -> None:
-        if own_status(model.seen) != content:
-            self._writer.set_status(MODEL_DEPLOYMENTS, status_manifest(model.seen.namespace, model.seen.name, content))
+    def _apply(self, model: Model, content: Json) -> bool:
+        if own_status(model.seen) == content:
+            self._settled[ModelAddress(model.seen.namespace, model.seen.name)] = (model.seen, content)
+            return True
+        self._writer.set_status(MODEL_DEPLOYMENTS, status_manifest(model.seen.namespace, model.seen.name, content))
+        return False
 
     def _announce(self, model: Model, action: WriteStatus) -> None:
         """Tell what a person wants to know afterwards: decisions, and that it became ready or ceased to be, and why."""

@@ -1,7 +1,7 @@
 """The Kubernetes world: what the step sees of a cluster, and what becomes of its orders."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from forebay_operator.domain.actions import (
@@ -50,8 +50,10 @@ class Parts:
 class KubernetesWorld:
     """A cluster as a world."""
 
-    def __init__(self, parts: Parts, clock: Clock, settings: Settings) -> None:
+    def __init__(self, parts: Parts, clock: Clock, settings: Settings, may_act: Callable[[], bool]) -> None:
+        """`may_act`: whether this operator leads."""
         self._parts = parts
+        self._may_act = may_act
         self._clock = clock
         self._settings = settings
         self._servers: tuple[Server, ...] = ()
@@ -80,6 +82,8 @@ class KubernetesWorld:
 
     def act(self, actions: Sequence[Action]) -> None:
         """Hand each order to the part that it is for, then have the API server be as all of them want it."""
+        if not self._may_act():
+            return
         lost = Counter(server.pool for server in self._servers if server.phase is ServerPhase.LOST)
         for action in actions:
             self._act(action, lost)

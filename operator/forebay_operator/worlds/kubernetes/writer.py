@@ -21,6 +21,8 @@ from forebay_schema.digests import digest_of
 from forebay_schema.logs import Logger
 
 _AT_ONCE: Final = 16
+_MOST_WAITING: Final = 256
+"""Writes that are begun and not done. What is not begun is asked for again by the next step."""
 _UNREACHABLE_PAUSE_S: Final = 1.0
 _log: Final = Logger("forebay.writer")
 
@@ -51,15 +53,19 @@ Written = tuple[str, int]
 class Writer:
     """Every write of the operator that is not an Event or the Lease goes through here."""
 
-    def __init__(self, api: ApiServer, store: Store, tell: Tell, changed: Callable[[], None]) -> None:
-        """`changed`: called when the outcome of a write may matter to the next step."""
+    def __init__(
+        self, api: ApiServer, store: Store, tell: Tell, changed: Callable[[], None], may_act: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`changed`: called when the outcome of a write may matter to the next step. `may_act`: whether we lead."""
         self._api = api
         self._store = store
         self._tell = tell
         self._changed = changed
+        self._may_act = may_act
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._tasks: dict[tuple[Ref, str], asyncio.Task[None]] = {}
         self._refusals: dict[tuple[Ref, str], Refusal] = {}
+        self._refusals_revision = 0
         self._written: dict[tuple[Ref, str], Written] = {}
         self._resume_at = 0.0
 
@@ -68,21 +74,37 @@ class Writer:
         """What was refused last time, by object and subresource."""
         return self._refusals
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so many writes are under way that no other is begun now."""
+        return len(self._tasks) >= _MOST_WAITING
+
+    @property
+    def refusals_revision(self) -> int:
+        """A number that rises whenever something is refused, or is no more."""
+        return self._refusals_revision
+
     def is_busy(self, ref: Ref, subresource: str = "") -> bool:
         """Whether a write to it is under way."""
         return (ref, subresource) in self._tasks
 
-    def keep(self, wish: Wanted) -> None:
-        """Have an object be as wanted: applied if it is absent, differs, or was last applied with other fields."""
+    def keep(self, wish: Wanted) -> bool:
+        """Have an object be as wanted: applied if it is absent, differs, or was last applied with other fields.
+
+        Returns whether there was nothing to do.
+        """
         live = self._store.find(wish.kind, wish.ref.namespace, wish.ref.name)
-        if live is not None and live.is_going:
-            return
-        if live is None or self._differs(wish, live):
+        if live is not None and (live.is_going or not self._differs(wish, live)):
+            return True
+        if self._may_begin(wish.ref, ""):
             self._begin(wish.ref, "", self._apply(wish, live))
+        return False
 
     def set_status(self, kind: Kind, manifest: Json) -> None:
         """Apply a status. The caller knows that it differs."""
         ref = ref_of(kind, manifest)
+        if not self._may_begin(ref, "status"):
+            return
         digest = digest_of(manifest)
         live = self._store.find(kind, ref.namespace, ref.name)
         if live is None or self._written.get((ref, "status")) == (digest, live.version):
@@ -106,7 +128,8 @@ class Writer:
 
     def create(self, wish: Wanted) -> None:
         """Make an object, and never take over one that is there."""
-        self._begin(wish.ref, "", self._create(wish))
+        if self._may_begin(wish.ref, ""):
+            self._begin(wish.ref, "", self._create(wish))
 
     def delete(self, kind: Kind, live: Seen, *, unchanged: bool = False) -> None:
         """Delete this very object. `unchanged`: only if it is as it was seen."""
@@ -116,7 +139,8 @@ class Writer:
 
     def forget(self, ref: Ref, subresource: str = "") -> None:
         """Nobody wants the object any more: its refusals count no more."""
-        self._refusals.pop((ref, subresource), None)
+        if self._refusals.pop((ref, subresource), None):
+            self._refusals_revision += 1
 
     async def close(self) -> None:
         """Stop every write that is under way."""
@@ -134,21 +158,35 @@ class Writer:
         self._written[wish.ref, ""] = (wish.stamp, live.version)
         return False
 
-    def _begin(self, ref: Ref, subresource: str, work: Coroutine[Any, Any, None]) -> None:
-        """One write at a time for each object; what is wanted meanwhile is asked for again by the next step."""
+    def _may_begin(self, ref: Ref, subresource: str) -> bool:
+        """One write at a time for each object, a pause after a refusal, not too many at once in all."""
         key = (ref, subresource)
+        if key in self._tasks or self.is_full:
+            return False
         refused = self._refusals.get(key)
-        if key in self._tasks or time.monotonic() < max(self._resume_at, refused.again_at if refused else 0.0):
+        return time.monotonic() >= max(self._resume_at, refused.again_at if refused else 0.0)
+
+    def _begin(self, ref: Ref, subresource: str, work: Coroutine[Any, Any, None]) -> None:
+        """Write, if that may begin now; else it is asked for again by the next step."""
+        key = (ref, subresource)
+        if not self._may_begin(ref, subresource):
             work.close()
             return
         task = asyncio.ensure_future(self._try(key, work))
         self._tasks[key] = task
-        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+        task.add_done_callback(lambda _: self._done(key))
+
+    def _done(self, key: tuple[Ref, str]) -> None:
+        was_full = self.is_full
+        self._tasks.pop(key, None)
+        if was_full:
+            self._changed()
 
     async def _try(self, key: tuple[Ref, str], work: Coroutine[Any, Any, None]) -> None:
         try:
             async with self._room:
-                await work
+                if self._may_act():
+                    await work
         except RefusedError as error:
             self._refuse(key, error)
         except UnreachableError as error:
@@ -157,6 +195,7 @@ class Writer:
             self._resume_at = time.monotonic() + _UNREACHABLE_PAUSE_S
         else:
             if self._refusals.pop(key, None):
+                self._refusals_revision += 1
                 self._changed()
         finally:
             work.close()
@@ -169,6 +208,7 @@ class Writer:
         before = self._refusals.get(key)
         found = refusal(key[0], error, before.count + 1 if before else 1, time.monotonic())
         self._refusals[key] = found
+        self._refusals_revision += 1
         if before is None or before.sentence != found.sentence:
             _log.warning("a write was refused", object=str(key[0]), subresource=key[1], reason=found.sentence)
             self._changed()
