@@ -6,10 +6,16 @@ PINS := requirements/dev.txt
 # The environment is right when these files are there: their names say which pins and which project file made it.
 MADE := $(VENV)/.made-$(shell cat $(PINS) requirements/uv.txt | cksum | cut -d' ' -f1)
 INSTALLED := $(VENV)/.installed-$(shell cksum < pyproject.toml | cut -d' ' -f1)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGES ?= operator gateway runtime runtime-gpu convert-sklearn
+IMAGE_TOOL ?= $(firstword $(foreach tool,docker podman buildah,$(shell command -v $(tool))))
+IMAGE_PREFIX ?= forebay
 SETS := operator gateway runtime runtime-gpu convert convert-sklearn local
 
+SEALED := google joblib ml_dtypes numpy onnx onnxruntime scipy skl2onnx sklearn skops
+
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-gpu lint types contracts crds bench pins clean
+.PHONY: help venv demo test test-gpu lint types contracts crds chart images bench pins clean
 
 help: ## List these commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +32,8 @@ $(MADE):
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(PINS)
+	@# Sealed conversions may not write bytecode: without this each of them would compile these packages anew.
+	@cd $(VENV)/lib/python3*/site-packages && $(CURDIR)/$(BIN)/python -m compileall -q -j 0 $(SEALED)
 	@touch $@
 
 $(INSTALLED): $(MADE)
@@ -56,6 +64,15 @@ crds: venv ## Write what is generated anew: the custom resource's definition, it
 
 bench: venv ## Measure speed: ratios side by side, figures for docs/benchmarks.md
 	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+chart: venv ## Write anew what is made from the chart and its schema (the plain manifests need helm)
+	@$(BIN)/python charts/generate.py
+
+images: ## Build the images with docker, podman or buildah: make images IMAGES="operator gateway" ARGS="--build-arg BASE=…"
+	@test -n "$(IMAGE_TOOL)" || { echo "Install docker, podman or buildah, or say which: make images IMAGE_TOOL=/path/to/it"; exit 1; }
+	@for image in $(IMAGES); do \
+	  $(IMAGE_TOOL) build --file images/Containerfile --target $$image --tag $(IMAGE_PREFIX)/$$image:$(VERSION) $(ARGS) . || exit 1; \
+	done
 
 pins: ## Compile the pinned requirement files anew (needs uv)
 	$(BIN)/uv pip compile -q pyproject.toml --extra local --group test --group lint --universal --python-version 3.11 \

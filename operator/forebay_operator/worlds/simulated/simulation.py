@@ -21,7 +21,7 @@ from forebay_operator.worlds.simulated.moment import Moment
 from forebay_operator.worlds.simulated.requests import Outcome
 from forebay_operator.worlds.simulated.steadiness import Steadiness
 from forebay_operator.worlds.simulated.story import Story
-from forebay_operator.worlds.simulated.trace import describe_edit, describe_fault, describe_step
+from forebay_operator.worlds.simulated.narration import describe_edit, describe_fault, describe_step
 from forebay_operator.worlds.simulated.world import SimulatedWorld
 from forebay_schema.addresses import ModelAddress
 
