@@ -212,6 +212,4 @@ def _delay(policy: Autoscaling, times: ReadyTimes, regrets: int) -> float:
 
 def prolonged(memory: ScalingMemory, until: float) -> ScalingMemory:
     """The memory when everything has been the same until a later time, and was not looked at."""
-    if not memory.window or memory.window[-1].at >= until:
-        return memory
-    return replace(memory, window=load_window.extend(memory.window, replace(memory.window[-1], at=until)))
+    return replace(memory, window=load_window.prolong(memory.window, until))

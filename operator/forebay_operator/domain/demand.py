@@ -54,7 +54,7 @@ class Signals:
 def observe(before: LoadMemory | None, signals: Signals) -> tuple[Observation, LoadMemory]:
     """The demand now, and the counters to compare with next time."""
     routed = [each for each in signals.replicas if _is_routed(each, signals)]
-    busy = {each.key: counter for each in routed if (counter := _busy(before, each)) is not None}
+    busy = {each.key: counter for each in routed if (counter := _busy(before, each, signals.counted_since)) is not None}
     shares = [busy[each.key].share if each.key in busy and not _is_stale(each, signals.now) else None for each in routed]
     memory = _arrivals(before, signals, busy)
     observation = Observation(
@@ -115,14 +115,14 @@ def _mean(shares: list[float | None]) -> float | None:
     return None if total is None else total / max(len(shares), 1)
 
 
-def _busy(before: LoadMemory | None, replica: Replica) -> BusyCounter | None:
+def _busy(before: LoadMemory | None, replica: Replica, counted_since: float | None) -> BusyCounter | None:
     holding, observed = replica.holding, replica.server.observed_at
     if holding is None or holding.busy_seconds is None or observed is None:
         return None
     known = before.busy.get(replica.key) if before else None
     if known is None:
         return BusyCounter(observed, holding.busy_seconds, None)
-    elapsed = observed - known.observed_at
+    elapsed = observed - max(known.observed_at, counted_since or known.observed_at)
     if elapsed < _RATES_EVERY_S / 2:
         return known
     # A counter that fell began anew: all it shows came since.

@@ -25,6 +25,9 @@ class LoadSample:
     """Offered load in replicas: the busy shares of the ready ones, summed."""
     ready: int
 
+    def seen_again(self, at: float) -> "LoadSample":
+        return LoadSample(at, self.waiting, self.executing, self.arrivals_per_s, self.busy, self.ready)
+
 
 LoadWindow = tuple[LoadSample, ...]
 """Samples, oldest first."""
@@ -55,6 +58,16 @@ def extend(window: LoadWindow, sample: LoadSample) -> LoadWindow:
     while first < newest and window[first].at < oldest:
         first += 1
     return (*window[first:newest], sample)
+
+
+def prolong(window: LoadWindow, until: float) -> LoadWindow:
+    """The window as it would be if the newest sample had been seen again every second until a later time."""
+    if not window or until <= window[-1].at:
+        return window
+    newest, oldest = window[-1], until - LONGEST_S
+    seconds = range(int(until - max(newest.at, oldest)), -1, -1)
+    missed = [newest.seen_again(until - second) for second in seconds if until - second > newest.at]
+    return (*(each for each in window if each.at >= oldest), *missed)
 
 
 def last(window: LoadWindow, seconds: float) -> LoadWindow:

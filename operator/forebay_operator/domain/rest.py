@@ -7,7 +7,7 @@ result.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from forebay_operator.domain import collection
+from forebay_operator.domain import collection, statuses
 from forebay_operator.domain.collection import ArtifactKey
 from forebay_operator.domain.conversions import ConversionState
 from forebay_operator.domain.deployment import Deployment
@@ -93,13 +93,20 @@ def rest_of(outcome: Outcome, said: DeploymentStatus, gateway: GatewayDemand | N
         outcome=outcome,
         replicas=assessment.sight.replicas,
         gateway=gateway,
-        scaling=assessment.scaling,
+        scaling=_looked_at_again_for_figures(outcome, said),
         keys=tuple(replica.key for replica in kept),
         artifacts=tuple(collection.named_by_status(deployment.address.namespace, said)),
         site=None if deployment.spec.stopped else assessment.sight.site,
         awaited=None if assessment.revisions.durable else assessment.sight.identity.conversion,
         needs=() if all(replica.footprint_bytes is not None for replica in kept) else tuple(assessment.needs().items()),
     )
+
+
+def _looked_at_again_for_figures(outcome: Outcome, said: DeploymentStatus) -> Scaling:
+    """The decision; it stands for no time as long as there are figures that are not said yet."""
+    scaling = outcome.assessment.scaling
+    queue = statuses.queue_depth(scaling.waiting, len(outcome.ready))
+    return scaling if statuses.are_figures_said(said, queue) else replace(scaling, same_until=scaling.at)
 
 
 def _are_same(now: Sequence[Replica], before: Sequence[Replica]) -> bool:

@@ -28,6 +28,8 @@ def say(outcome: Outcome, now: float) -> Said:
     sight = outcome.assessment.sight
     before = sight.said
     queue = queue_depth(outcome.assessment.scaling.waiting, len(outcome.ready))
+    if queue is None and before is not None and before.scaling is not None:
+        queue = before.scaling.queue_depth
     obstacle = diagnosis.obstacle(outcome)
     summary = summaries.summarise(outcome, obstacle, queue)
     fresh = _build(outcome, obstacle, before, summary=summary.text + summary.figures, queue=queue, now=now)
@@ -115,8 +117,11 @@ def queue_depth(waiting: float | None, ready: int) -> float | None:
     return None if waiting is None else round(waiting / max(ready, 1), 1)
 
 
+def are_figures_said(said: DeploymentStatus, queue: float | None) -> bool:
+    """Whether a status says the newest figures, too."""
+    return queue is None or said.scaling is None or said.scaling.queue_depth == queue
+
+
 def are_figures_due(said: DeploymentStatus, figures_at: float | None, queue: float | None, now: float) -> bool:
     """Whether a status that says all but the newest figures should be written for their sake."""
-    if queue is None or said.scaling is None or said.scaling.queue_depth == queue:
-        return False
-    return figures_at is None or now - figures_at >= _FIGURES_EVERY_S
+    return not are_figures_said(said, queue) and (figures_at is None or now - figures_at >= _FIGURES_EVERY_S)

@@ -47,7 +47,8 @@ class Survey:
         rest, replicas = settled.rest, self._fleet.replicas.get(deployment.address, ())
         conversion = self._conversion_of(settled.memory) if self._conversions else None
         if not rest.is_same(deployment, replicas, conversion):
-            return self._assess(self._sight(deployment))
+            sight = self._sight(deployment)
+            return self._assess(sight, self._scale(sight, rest if sight.before is settled.memory else None))
         if rest.is_untouched(replicas, self.gateway(deployment.address), self._snapshot.now):
             return settled
         return self._under_load(self._sight(deployment), rest)
@@ -102,6 +103,8 @@ class Survey:
             or statuses.are_figures_due(said, sight.before.figures_at, queue, self._snapshot.now)
         ):
             return self._assess(sight, (wish, load))
+        if not statuses.are_figures_said(said, queue):
+            wish = replace(wish, same_until=self._snapshot.now)
         gateway = self.gateway(sight.deployment.address)
         return Settled(rest.under_load(sight.replicas, gateway, wish), replace(sight.before, scaling=wish, load=load))
 

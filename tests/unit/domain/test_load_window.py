@@ -25,6 +25,16 @@ def test_samples_in_quick_succession_replace_one_another() -> None:
     assert [sample.waiting for sample in window] == [1, 9]
 
 
+def test_what_was_not_looked_at_is_as_it_was_every_second() -> None:
+    window = load_window.prolong(a_window(7, 0), NOW + 4.5)
+    assert [(sample.at - NOW, sample.waiting) for sample in window] == [(0, 7), (1, 0), (1.5, 0), (2.5, 0), (3.5, 0), (4.5, 0)]
+    long = load_window.prolong(a_window(7, 0), NOW + 1000)
+    assert len(long) == 31
+    assert long[-1].at == NOW + 1000
+    assert load_window.prolong((), NOW) == ()
+    assert load_window.prolong(window, NOW) == window
+
+
 def test_the_newest_part_has_at_least_one_sample() -> None:
     assert [sample.waiting for sample in load_window.last(a_window(1, 2, 3, 4), 2)] == [3, 4]
     assert [sample.waiting for sample in load_window.last(a_window(1, 2), 0.1)] == [2]
