@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+from typing import Final
+
+DIGEST_PATTERN: Final = "^[0-9a-f]{64}$"
+"""What `digest_of` gives, as a regular expression for a whole string."""
 
 
 def canonical_json(value: object) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
+from forebay_schema.digests import DIGEST_PATTERN
 from forebay_schema.documents import Part
 from forebay_schema.serving import ServingConfig
 
@@ -19,7 +20,8 @@ class LoadOrder(Part):
 
     forebay_artifact: str
     """URI of the artifact's folder."""
-    forebay_digest: str
+    forebay_digest: str = Field(pattern=DIGEST_PATTERN)
+    """Of the artifact's manifest; it also names the artifact's folder at the server."""
     forebay_version: int = Field(ge=1)
     forebay_memory_limit: int = Field(default=0, ge=0)
     """Bytes the replica may take on the device; 0: what the device has."""

@@ -1,6 +1,7 @@
 """Artifacts from the store: fetched, verified against their manifest and digest, kept on the scratch volume."""
 
 import hashlib
+import re
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 import fsspec
 
+from forebay_schema.digests import DIGEST_PATTERN
 from forebay_schema.documents import DocumentError
 from forebay_schema.manifest import MANIFEST_FILE, ArtifactFile, Manifest
 
@@ -40,6 +42,8 @@ class ArtifactCache:
         Raises:
             ArtifactError: it cannot be fetched, or its files are not what the digest says.
         """
+        if not re.fullmatch(DIGEST_PATTERN, digest):
+            raise ArtifactError(f"'{digest}' is no digest of an artifact, expected 64 lower-case hexadecimal digits")
         target = self._folder / digest
         if target.is_dir():
             try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from pydantic import ValidationError
 
 from forebay_runtime.domain.orders import VersionKey
 from forebay_runtime.engine.artifacts import ArtifactCache, ArtifactError
@@ -50,6 +51,19 @@ def test_a_manifest_may_not_reach_outside_its_artifact(cache: ArtifactCache, tmp
     (Path(uri) / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ArtifactError, match="outside of its artifact"):
         cache.fetch(uri, digest)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../cache", "d" * 63, "D" * 64, "d" * 64 + "\n", "/"])
+def test_what_is_no_digest_names_no_folder(cache: ArtifactCache, tmp_path: Path, name: str) -> None:
+    (tmp_path / "cache").mkdir()
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    digest = str(precious) if name == "/" else name
+    with pytest.raises(ArtifactError, match="is no digest of an artifact"):
+        cache.fetch("memory://nowhere", digest)
+    with pytest.raises(ValidationError, match="forebay_digest"):
+        LoadOrder(forebay_artifact="memory://nowhere", forebay_digest=digest, forebay_version=1, forebay_sequence=1)
+    assert precious.is_dir()
 
 
 def test_a_failed_fetch_leaves_nothing(cache: ArtifactCache, tmp_path: Path) -> None:
@@ -111,7 +125,7 @@ def test_a_repository_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_the_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    order = LoadOrder(forebay_artifact="memory://a", forebay_digest="d", forebay_version=2, forebay_sequence=5)
+    order = LoadOrder(forebay_artifact="memory://a", forebay_digest="d" * 64, forebay_version=2, forebay_sequence=5)
     state = ServerState(
         held=(HeldVersion(model="m", order=order, config="{}"),), seen=(SeenOrder(model="m", version=2, sequence=5),)
     )
