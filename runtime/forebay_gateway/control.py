@@ -4,8 +4,8 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -25,15 +25,29 @@ Pages = Callable[[str], "Page | AsyncIterator[str]"]
 """The content at a path: a page, or lines that go on until the client leaves."""
 
 
-async def serve(pages: Pages, socket: Path) -> asyncio.Server:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            async with asyncio.timeout(_HEAD_TIMEOUT_S):
-                head = await reader.readuntil(b"\r\n\r\n")
-            await _answer(pages, head, writer)
-        writer.close()
+@asynccontextmanager
+async def serving(pages: Pages, socket: Path) -> AsyncGenerator[None]:
+    """Answer clients of the socket within the block; its end ends their streams."""
+    clients = set[asyncio.Task[None]]()
 
-    return await asyncio.start_unix_server(answer, socket)
+    # No coroutine: asyncio would await it itself, and log a traceback for each that is cancelled.
+    def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = asyncio.create_task(_attend(pages, reader, writer))
+        clients.add(client)
+        client.add_done_callback(clients.discard)
+
+    async with await asyncio.start_unix_server(welcome, socket):
+        yield
+    for client in clients:
+        client.cancel()
+    await asyncio.gather(*clients, return_exceptions=True)
+
+
+async def _attend(pages: Pages, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with closing(writer), suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        async with asyncio.timeout(_HEAD_TIMEOUT_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+        await _answer(pages, head, writer)
 
 
 async def _answer(pages: Pages, head: bytes, writer: asyncio.StreamWriter) -> None:

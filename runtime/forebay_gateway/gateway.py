@@ -65,7 +65,8 @@ class Gateway:
         async with AsyncExitStack() as stack:
             self._prepare_folders(stack)
             unlink_stale(self._settings.control_socket)
-            await stack.enter_async_context(await control.serve(self._page, self._settings.control_socket))
+            await stack.enter_async_context(control.serving(self._page, self._settings.control_socket))
+            stack.callback(self._remove_sockets)
             await self._take_over()
             stack.push_async_callback(self._supervisor.stop)
             async with asyncio.TaskGroup() as tasks:
@@ -79,6 +80,15 @@ class Gateway:
         # What a living Envoy has counted before our time is not ours.
         with suppress(admin.AdminError):
             self._ledger.start_with(await self._read_attempts())
+
+    def _remove_sockets(self) -> None:
+        if self._settings.keep_envoy:
+            return
+        for socket in (*self._sockets.ours, self._sockets.admin, self._settings.control_socket):
+            socket.unlink(missing_ok=True)
+        if self._sockets.folder != self._settings.run_dir.absolute():
+            with suppress(OSError):
+                self._sockets.folder.rmdir()
 
     def _prepare_folders(self, stack: AsyncExitStack) -> None:
         check_socket_path(self._settings.control_socket)

@@ -38,8 +38,10 @@ class RouteFile:
             stamp = self._look()
             if stamp == self._stamp:
                 return None
+            content = self._path.read_bytes()
+            # Only now: a file that could not be read is tried again.
             self._stamp = stamp
-            index = index_of(RouteTable.from_json(self._path.read_bytes()))
+            index = index_of(RouteTable.from_json(content))
         except (OSError, DocumentError, RouteTableError) as error:
             self._complain(error)
             return None

@@ -5,13 +5,16 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from forebay_gateway.envoy.process import start_time
+from forebay_gateway.settings import sockets_for
 from gateway_clients import INFER, Reply, ask, at_once, connection, results, routed
 from gateway_processes import PATIENCE_S, Backend, GatewayProcess, eventually
 
@@ -125,6 +128,14 @@ def test_envoy_ends_with_a_gateway_that_is_asked_to_end(alone: GatewayProcess) -
     assert not (alone.folder / "run/envoy-process.json").exists()
 
 
+def test_a_reader_of_the_demand_stream_ends_quietly_with_the_gateway(alone: GatewayProcess) -> None:
+    lines = alone.demand_lines()
+    next(lines)
+    assert alone.terminate() == 0
+    list(lines)
+    assert "Traceback" not in alone.log()
+
+
 def test_a_route_table_that_cannot_be_read_leaves_the_last_good_one(alone: GatewayProcess, backend: Backend) -> None:
     alone.replace_routes_file('{"schema": "forebay.dev/route-table/v1", "routes": [{"namespace": "default"')
     eventually("a complaint", lambda: "route table refused" in alone.log())
@@ -185,6 +196,10 @@ def test_a_deep_run_directory_works_and_its_envoy_is_adopted(backend: Backend) -
         gateway.wait_until_ready()
         assert gateway.envoy_pid == envoy
         assert infer(gateway, "awake").status == 200
+        sockets = sockets_for(gateway.run_dir, Path(tempfile.gettempdir())).folder
+        assert sockets.is_dir()
+        assert gateway.terminate() == 0
+        assert not sockets.exists(), "nothing stays behind"
 
 
 def test_everything_in_the_run_directory_is_private(alone: GatewayProcess) -> None:
