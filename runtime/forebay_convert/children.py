@@ -82,8 +82,16 @@ def _crashed(ended: Ended, subject: str, stage: Stage) -> ConversionFailure:
         cause = f"{subject} made a system call that the sandbox forbids; it was stopped."
         return refusal(stage, cause, "Only convert files from people you trust; get the model from its author again.")
     if ended.exit_code < 0:
-        ending = f"was ended by {signal.Signals(-ended.exit_code).name}"
+        ending = f"was ended by {_signal_name(-ended.exit_code)}"
     else:
         ending = f"ended with status {ended.exit_code}"
     cause = f"The process for {subject[0].lower()}{subject[1:]} {ending}" + (f": {said}" if said else ".")
     return refusal(stage, cause, "Check the file; if it is sound, export the model to ONNX yourself and give that.")
+
+
+def _signal_name(number: int) -> str:
+    """Real-time signals have no name but for the first and the last."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

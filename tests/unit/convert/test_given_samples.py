@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +52,30 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConversionError, match=r"The samples are no \.npz"):
         split_labels(tmp_path / "given.npz", tmp_path / "samples.npz", tmp_path / "labels.npy", ENOUGH)
+
+
+def damaged(path: Path, compression: int) -> None:
+    """An archive whose one member is compressed rubbish."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("a.npy", bytes(range(256)) * 64)
+    content = bytearray(path.read_bytes())
+    begin = 30 + len("a.npy")  # behind the member's local header
+    content[begin : begin + 20] = b"\xff" * 20
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_archive_is_refused_for_good(compression: int, tmp_path: Path) -> None:
+    damaged(tmp_path / "given.npz", compression)
+
+    with pytest.raises(ConversionError, match=r"The samples are no \.npz that can be read") as caught:
+        split_labels(tmp_path / "given.npz", tmp_path / "samples.npz", tmp_path / "labels.npy", ENOUGH)
+
+    assert not caught.value.failure.retryable
+
+
+def test_trouble_with_the_disk_is_not_blamed_on_the_samples(tmp_path: Path) -> None:
+    np.savez(tmp_path / "given.npz", a=np.arange(3))
+
+    with pytest.raises(FileNotFoundError):
+        split_labels(tmp_path / "given.npz", tmp_path / "gone" / "samples.npz", tmp_path / "labels.npy", ENOUGH)

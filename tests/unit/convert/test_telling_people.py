@@ -46,6 +46,7 @@ def hearing(phase: str = "", refused: RefusalError | None = None) -> Hearing:
             "The source did not come to an end after it was recorded: 61 s seen, 60 s allowed; it was stopped.",
         ),
         (ended(-signal.SIGSEGV), hearing(), "The process for the source was ended by SIGSEGV."),
+        (ended(-40), hearing(), "The process for the source was ended by signal 40."),
         (ended(-signal.SIGSYS), hearing(), "The source made a system call that the sandbox forbids; it was stopped."),
         (ended(1, errors="Traceback\nValueError: no"), hearing(), "ended with status 1: ValueError: no"),
         (ended(3), hearing(refused=RefusalError("load", "It is broken.", "Mend it.")), "It is broken."),
