@@ -26,7 +26,7 @@ def collect(folder: int, name: str, target: Path, limit: int) -> str:
         raise CollectionError(f"its {name} is no plain file ({error.strerror})") from None
     try:
         _check(os.fstat(descriptor), name, limit)
-        return _copy(descriptor, target)
+        return _copy(descriptor, target, name, limit)
     finally:
         os.close(descriptor)
 
@@ -34,14 +34,21 @@ def collect(folder: int, name: str, target: Path, limit: int) -> str:
 def _check(facts: os.stat_result, name: str, limit: int) -> None:
     if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
         raise CollectionError(f"its {name} is no plain file")
-    if facts.st_size > limit:
-        raise CollectionError(f"its {name} has {facts.st_size} bytes, more than the {limit} allowed")
+    _check_size(facts.st_size, name, limit)
 
 
-def _copy(descriptor: int, target: Path) -> str:
-    digest = hashlib.sha256()
+def _check_size(size: int, name: str, limit: int) -> None:
+    if size > limit:
+        raise CollectionError(f"its {name} has {size} bytes, more than the {limit} allowed")
+
+
+def _copy(descriptor: int, target: Path, name: str, limit: int) -> str:
+    """Counts what it copies: a file may hold more than its size says, or grow while something still writes to it."""
+    digest, size = hashlib.sha256(), 0
     with open(target, "xb") as copy:
         while chunk := os.read(descriptor, _CHUNK):
+            size += len(chunk)
+            _check_size(size, name, limit)
             digest.update(chunk)
             copy.write(chunk)
     return digest.hexdigest()

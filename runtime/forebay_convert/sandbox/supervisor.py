@@ -3,9 +3,11 @@
 The parent believes nothing that the child says; what a child prints is for display, or a claim to be checked.
 """
 
+import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -88,7 +90,7 @@ class Ended:
 
 
 def run_child(order: ChildOrder, on_line: Callable[[str], None]) -> Ended:
-    """Run a child to its end; at the latest when it passes its budget. It never outlives this call.
+    """Run a child to its end; at the latest when it passes its budget. Neither it nor its session outlives this call.
 
     To be called from a thread that lives on: the kernel kills the child when the thread that started it ends.
     """
@@ -98,7 +100,7 @@ def run_child(order: ChildOrder, on_line: Callable[[str], None]) -> Ended:
         streams = _Streams(child, order.budget.tail_bytes, on_line)
         breach = _watch(child, streams, order, started)
     finally:
-        child.kill()
+        _kill_with_children(child)
         exit_code = child.wait()
     streams.drain()
     return Ended(exit_code, breach, time.monotonic() - started, *streams.texts())
@@ -115,6 +117,12 @@ def _start(order: ChildOrder) -> subprocess.Popen[bytes]:
         start_new_session=True,
         close_fds=True,
     )
+
+
+def _kill_with_children(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child's whole session: where nothing seals it, it may have started others, which outlive its own end."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def _policy(order: ChildOrder) -> SealPolicy:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,12 @@ def test_a_plain_file_is_copied_and_its_copy_digested(tmp_path: Path) -> None:
 
     assert (tmp_path / "copy").read_bytes() == b"model"
     assert digest == hashlib.sha256(b"model").hexdigest()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files in /proc hold more than their size says")
+def test_a_file_that_holds_more_than_its_size_says_is_refused(tmp_path: Path) -> None:
+    with opened(Path("/proc/self")) as folder, pytest.raises(CollectionError, match=r"its status has \d+ bytes, more than"):
+        collect(folder, "status", tmp_path / "copy", 10)
 
 
 def _nothing(_: Path) -> None:
