@@ -45,29 +45,30 @@ class BatchResult:
 
 def execute(model: Model, batch: Batch, pace: Pace) -> BatchResult:
     """Run a batch in this thread, for as long as the device's pace says."""
-    start = time.monotonic_ns()
-    inputs = _joined(batch)
-    joined = time.monotonic_ns()
+    start = joined = ran = time.monotonic_ns()
+    outputs: Sequence[Mapping[str, Array]] = []
+    error: RequestError | None = None
     try:
+        inputs = _joined(batch)
+        joined = ran = time.monotonic_ns()
         results = model.run(batch.output_names, inputs)
-        error = None
-    except Exception as failure:
-        results, error = [], InternalError(str(failure))
-    ran = time.monotonic_ns()
-    try:
-        outputs = _split(batch, results) if error is None else []
+        ran = time.monotonic_ns()
+        outputs = _split(batch, results)
     except InternalError as failure:
-        outputs, error = [], failure
+        error = failure
+    except Exception as failure:
+        # Whatever it is: the requests of this batch are answered, and the instance goes on with the next.
+        error = InternalError(str(failure))
     split = time.monotonic_ns()
+    if error is not None:
+        ran = split
     wait_s = pace.remaining(batch.total_rows, (split - start) / 1e9)
     if wait_s:
         time.sleep(wait_s)
-        # What the simulated device takes longer counts as its inference.
-        paced = time.monotonic_ns() - split
-        return BatchResult(
-            outputs, BatchTimes(joined - start, ran - joined + paced, split - ran, split + paced - start), error
-        )
-    return BatchResult(outputs, BatchTimes(joined - start, ran - joined, split - ran, split - start), error)
+    # What the simulated device takes longer counts as its inference.
+    paced = time.monotonic_ns() - split if wait_s else 0
+    times = BatchTimes(joined - start, ran - joined + paced, split - ran, split + paced - start)
+    return BatchResult(outputs, times, error)
 
 
 def _joined(batch: Batch) -> Mapping[str, Array]:

@@ -44,6 +44,13 @@ class Mixing:
         return [inputs["x"].sum(keepdims=True) for _ in output_names]
 
 
+class Silent:
+    """Gives no outputs at all."""
+
+    def run(self, output_names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        return []
+
+
 def a_call(value: float = 1.0, rows: int = 1, timeout_ns: int = 0, outcomes: list[Outcome] | None = None) -> Call:
     plan = InferPlan("", rows, ((1,),), (), (), ("y",), timeout_ns)
     received: list[Outcome] = outcomes if outcomes is not None else []
@@ -190,3 +197,23 @@ async def test_a_call_that_waited_too_long_is_refused_by_the_clock() -> None:
     assert [str(outcome) for outcome in outcomes] == ["Request timeout expired"]
     assert statistics.failures[FailureReason.REJECTED] == 1
     assert (statistics.inference_count, statistics.execution_count) == (1, 1)
+
+
+@pytest.mark.parametrize("inline", [False, True])
+async def test_inputs_that_cannot_be_joined_fail_their_batch_only(inline: bool) -> None:
+    model, outcomes = Doubling(), list[Outcome]()
+    batcher = a_batcher(model, inline=inline)
+    wider = a_call(outcomes=outcomes)
+    wider.inputs = {"x": np.ones((1, 2), np.float32)}
+    batcher.submit(a_call(outcomes=outcomes))
+    batcher.submit(wider)
+    await asyncio.wait_for(batcher.drained(), 30)
+    batcher.submit(a_call(outcomes=outcomes))
+    await asyncio.wait_for(batcher.drained(), 30)
+    batcher.stop()
+    assert [isinstance(outcome, InternalError) for outcome in outcomes] == [True, True, False]
+
+
+def test_outputs_that_cannot_be_parted_fail_their_batch() -> None:
+    result = execute(Silent(), Batch([{"x": np.ones((1, 1), np.float32)}], [1], ("y",)), UNPACED)
+    assert isinstance(result.error, InternalError)
