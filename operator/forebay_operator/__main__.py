@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import resource
 import signal
 import sys
 from collections.abc import Coroutine
@@ -41,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = OperatorSettings.read(given.config)
         logs.configure(settings.log_level)
         watching.quieten()
+        _allow_connections()
         mandate = Mandate(
             installation=settings.installation(),
             settings=settings.step_settings(),
@@ -53,6 +55,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"forebay-operator: {error}", file=sys.stderr)
         return _WRONG_USAGE
     return 0
+
+
+def _allow_connections() -> None:
+    """Two connections a server: many containers begin with 1,024 descriptors and may have far more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _parser() -> argparse.ArgumentParser:

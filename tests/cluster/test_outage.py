@@ -11,7 +11,7 @@ def test_after_an_outage_serving_goes_on_and_deletions_that_were_missed_are_noti
     control_plane: ControlPlane, here: Site
 ) -> None:
     kubelet = here.start_kubelet()
-    operator = here.start_operator(settings={"serverIdleSeconds": 2, "serverStartSeconds": 60})
+    operator = here.start_operator(settings={"serverIdleSeconds": 2, "serverStartSeconds": 300})
     here.deploy("scaling", here.model_file())
     here.deploy("other", here.model_file())
     here.wait_until_ready("scaling")

@@ -15,7 +15,7 @@ def here(cluster: Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A namespace with a model that serves."""
     with site(cluster, f"put-right-{os.getpid()}", tmp_path_factory.mktemp("put-right")) as made:
         made.start_kubelet()
-        made.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 60})
+        made.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 300})
         made.deploy("scaling", made.model_file())
         made.wait_until_ready("scaling")
         yield made

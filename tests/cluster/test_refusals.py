@@ -19,7 +19,7 @@ _BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybind
 def here(cluster: Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A namespace with an operator that acts."""
     with site(cluster, f"refusals-{os.getpid()}", tmp_path_factory.mktemp("refusals")) as made:
-        made.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 60})
+        made.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 300})
         yield made
 
 

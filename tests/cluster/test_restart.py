@@ -44,7 +44,7 @@ def test_nothing_is_written_when_nothing_changes_nor_by_an_operator_that_starts_
     control_plane: ControlPlane, here: Site
 ) -> None:
     kubelet = here.start_kubelet()
-    operator = here.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 60})
+    operator = here.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 300})
     here.deploy("scaling", here.model_file(), replicas=2)
     here.wait_until_ready("scaling", replicas=2)
     eventually(lambda: not here.all("jobs"), "the Job stays")

@@ -28,7 +28,7 @@ def settings(namespace: str, folder: Path, **changes: Any) -> Json:
         "servers": {"cpuImage": "forebay/runtime:test", "gpuImage": "forebay/runtime-gpu:test", "drainSeconds": 30},
         "conversions": {"image": "forebay/convert:test"},
         "devices": {"simulated": {"servers": 2, "memory": "1Gi"}},
-        "settings": {"serverIdleSeconds": 2, "serverStartSeconds": 60},
+        "settings": {"serverIdleSeconds": 2, "serverStartSeconds": 300},
         "leadership": {"name": f"forebay-{namespace}"},
         "auditSeconds": 5,
     }

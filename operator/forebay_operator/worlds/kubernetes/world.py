@@ -114,5 +114,6 @@ class KubernetesWorld:
         parts.pools.keep()
         parts.conversions.keep()
         parts.secrets.keep(parts.pools.namespaces(), parts.conversions.namespaces())
-        parts.addresses.keep()
+        # Before Services, of which there may be thousands to make: people wait for what is said.
         parts.statuses.keep()
+        parts.addresses.keep()

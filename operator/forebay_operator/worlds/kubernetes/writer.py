@@ -21,7 +21,7 @@ from forebay_schema.digests import digest_of
 from forebay_schema.logs import Logger
 
 _AT_ONCE: Final = 16
-_MOST_WAITING: Final = 256
+_MOST_WAITING: Final = 512
 """Writes that are begun and not done. What is not begun is asked for again by the next step."""
 _UNREACHABLE_PAUSE_S: Final = 1.0
 _log: Final = Logger("forebay.writer")
