@@ -58,6 +58,9 @@ SOUND = {
     "a revision is swapped out where both have no room": a_moment(
         unload_order(), deployment=TWO_REVISIONS, servers=CROWDED, routes=(HELD,)
     ),
+    "an order to unload is given again": a_moment(
+        unload_order(), servers=(READY_1,), routes=(HELD,), acknowledged=None, given_before=(unload_order(),)
+    ),
     "bounds are kept": a_moment(a_write(a_status(1, wanted=3)), deployment=a_deployment(ONE_TO_THREE), routes=(HELD,)),
     "what was wanted stays while demand is unknown": a_moment(
         a_write(a_status(1, wanted=2)), deployment=a_deployment(ONE_TO_THREE), routes=(HELD,), known_demand=False, said=2

@@ -101,6 +101,7 @@ def a_moment(
     last_arrival: float = NOW,
     said: int | None = None,
     with_memory: tuple[Action, ...] | None = None,
+    given_before: tuple[UnloadReplica, ...] = (),
     seconds: float = 10.0,
 ) -> Moment:
     return Moment(
@@ -118,6 +119,7 @@ def a_moment(
         digests={"uid": frozenset({"digest-1", "digest-2"})},
         last_arrival={DIGITS: last_arrival},
         said={} if said is None else {"uid": said},
+        given_before=frozenset(given_before),
         failed_before=frozenset(),
         remembers_s=100.0,
         orders_are_late=False,

@@ -61,7 +61,8 @@ def servers_stay_within_capacity(moment: Moment) -> Iterator[str]:
 def the_last_ready_replica_stays(moment: Moment) -> Iterator[str]:
     for deployment in moment.snapshot.deployments:
         ready = moment.ready_replicas(deployment)
-        if ready and all(moment.ends(server, holding) for server, holding in ready):
+        is_last = all(moment.ends(server, holding) for server, holding in ready)
+        if is_last and any(moment.is_new_end(server, holding) for server, holding in ready):
             refusal = _no_excuse(moment, deployment, ready)
             if refusal:
                 versions = sorted({holding.version for _, holding in ready})
@@ -109,6 +110,8 @@ def _no_swap(moment: Moment, deployment: Deployment, ready: list[tuple[Server, H
 def unloaded_only_when_no_request_can_come(moment: Moment) -> Iterator[str]:
     for order in moment.unloads:
         server = moment.servers.get(order.server)
+        if order in moment.given_before:
+            continue
         phases = [
             holding.phase
             for holding in (server.holdings if server else ())

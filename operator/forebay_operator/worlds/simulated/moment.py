@@ -28,6 +28,8 @@ class Moment:
     """Time of the newest request of each model."""
     said: Mapping[str, int]
     """By uid: the replicas wanted, as the step said last, even if the status was lost; without memory, as the status says."""
+    given_before: Set[UnloadReplica]
+    """Orders to unload of steps before: one that is given again decides nothing new."""
     failed_before: Set[tuple[ModelAddress, int]]
     """Versions of which a load was seen to fail."""
     remembers_s: float
@@ -91,6 +93,13 @@ class Moment:
                 for holding in server.holdings:
                     if holding.model == address.name:
                         yield server, holding
+
+    def is_new_end(self, server: Server, holding: Holding) -> bool:
+        """Whether it is this step that ends a replica, and no order of before that is only given again."""
+        key = (server.name, holding.model, holding.version)
+        return self.ends(server, holding) and not any(
+            (order.server, order.address.name, order.version) == key for order in self.unloads if order in self.given_before
+        )
 
     def ready_replicas(self, deployment: Deployment) -> list[tuple[Server, Holding]]:
         """Replicas of this very ModelDeployment that answer: of a revision and an artifact of its own."""
