@@ -30,5 +30,5 @@ def _lines(family: Family) -> Iterable[str]:
         yield f"{family.name} {family.values}"
         return
     for address, value in family.values.items():
-        # Namespaces and names are DNS labels: nothing in them needs an escape.
+        # Namespaces and names have letters, digits, '-', '_' and '.': nothing in them needs an escape.
         yield f'{family.name}{{namespace="{address.namespace}",model="{address.name}"}} {value}'

@@ -22,6 +22,7 @@ class RouteFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamp: _Stamp | None = None
+        self._left_out: tuple[str, ...] = ()
         self.complaint = ""
         """Why the file's present content is not served; empty if it is."""
 
@@ -46,12 +47,19 @@ class RouteFile:
             self._complain(error)
             return None
         self.complaint = ""
+        self._tell_left_out(index)
         _log.info("route table read", models=len(index.routes), digest=index.digest[:12])
         return index
 
     def _look(self) -> _Stamp:
         status = self._path.stat()
         return (status.st_ino, status.st_mtime_ns, status.st_size)
+
+    def _tell_left_out(self, index: RouteIndex) -> None:
+        before, self._left_out = self._left_out, index.left_out
+        for reason in index.left_out:
+            if reason not in before:
+                _log.error("route left out", path=self._path, reason=reason)
 
     def _complain(self, error: Exception) -> None:
         complaint = f"route table {self._path} cannot be served, the last good one stays: {error}"

@@ -1,4 +1,4 @@
-"""What a route table means: which versions answer for a model, and which tables are refused."""
+"""What a route table means: which versions answer for a model, which tables are refused, and which entries left out."""
 
 import ipaddress
 import re
@@ -11,6 +11,8 @@ from forebay_schema.addresses import ModelAddress
 from forebay_schema.routes import Endpoint, Route, RouteTable, WeightedVersion
 
 _LABEL: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[-._A-Za-z0-9]{0,251}[A-Za-z0-9])?")
+"""Also what Triton's repositories have, as in `densenet_onnx`: no host can name such a model, but a path can."""
 _LAST_PORT: Final = 65535
 _WHOLE: Final = 100
 
@@ -26,6 +28,8 @@ class RouteIndex:
     default_namespace: str
     routes: Mapping[ModelAddress, Route]
     digest: str
+    left_out: tuple[str, ...] = ()
+    """Why entries of the table are not among the routes, one sentence each."""
 
     def find(self, address: ModelAddress) -> Route | None:
         return self.routes.get(address)
@@ -41,15 +45,16 @@ NO_ROUTES: Final = RouteIndex(default_namespace="default", routes={}, digest="")
 
 
 def index_of(table: RouteTable) -> RouteIndex:
-    """The index of a table that Envoy will accept.
+    """The index of a table that Envoy will accept, without entries that nobody could name.
 
     Raises:
-        RouteTableError: it would not.
+        RouteTableError: it would not accept the others.
     """
     for complaint in _complaints(table):
         raise RouteTableError(complaint)
-    routes = {route.address: route for route in table.routes}
-    return RouteIndex(default_namespace=table.default_namespace, routes=routes, digest=table.digest())
+    routes = {route.address: route for route in table.routes if _is_nameable(route)}
+    left_out = tuple(_unnameable(route) for route in table.routes if not _is_nameable(route))
+    return RouteIndex(table.default_namespace, routes, table.digest(), left_out)
 
 
 def serving(route: Route) -> tuple[WeightedVersion, ...]:
@@ -89,10 +94,18 @@ def _complaints(table: RouteTable) -> Iterator[str]:
         yield from (f"model {route.address}: {complaint}" for complaint in _route_complaints(route))
 
 
+def _is_nameable(route: Route) -> bool:
+    return bool(_LABEL.fullmatch(route.namespace) and _NAME.fullmatch(route.name))
+
+
+def _unnameable(route: Route) -> str:
+    return (
+        f"model {str(route.address)!r} is left out: a namespace is a DNS label (a-z, 0-9, '-', at most 63 characters), "
+        "a name may have A-Z, '_' and '.', too, and 253 characters"
+    )
+
+
 def _route_complaints(route: Route) -> Iterator[str]:
-    for label in (route.namespace, route.name):
-        if not _LABEL.fullmatch(label):
-            yield f"{label!r} is no DNS label (a-z, 0-9, '-', at most 63 characters)"
     if len({version.version for version in route.versions}) != len(route.versions):
         yield "a version is listed twice"
     for version in route.versions:

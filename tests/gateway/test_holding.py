@@ -59,6 +59,19 @@ def test_a_held_stream_goes_on_at_the_replica(gateway: GatewayProcess, backend: 
     assert answers == ["one", "one"]
 
 
+def test_a_model_that_only_a_path_can_name_is_served_next_to_an_entry_that_nobody_can_name(
+    gateway: GatewayProcess, backend: Backend, name: str
+) -> None:
+    model, bad = f"{name}_Onnx.v8", routed(f"{name}/bad")
+    gateway.route(routed(model), bad)
+    with at_once(1, lambda _: ask(gateway, INFER.format(model), b"{}")) as calls:
+        gateway.wait_until_held(model, 1)
+        gateway.write(routed(model, backend.endpoint), bad)
+        assert results(calls)[0].status == 200
+    gateway.demand(model, lambda demand: demand.held == demand.in_flight == 0 and demand.arrivals == 1)
+    assert f"model 'default/{name}/bad' is left out" in gateway.log()
+
+
 def test_information_about_a_model_wakes_it_and_waits(gateway: GatewayProcess, backend: Backend, name: str) -> None:
     gateway.route(routed(name))
     with at_once(1, lambda _: ask(gateway, f"/v2/models/{name}/config")) as calls:

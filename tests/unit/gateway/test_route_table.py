@@ -64,8 +64,6 @@ def bad_endpoint(**fields: Any) -> Route:
     [
         (RouteTable(default_namespace='x"'), "default namespace 'x\"' is no DNS label"),
         (RouteTable(routes=(route("a"), route("a"))), "model default/a has two routes"),
-        (RouteTable(routes=(route("A"),)), "model default/A: 'A' is no DNS label"),
-        (RouteTable(routes=(route("a/b"),)), "'a/b' is no DNS label"),
         (RouteTable(routes=(route("a", (1, 50, 8000), (1, 50, 9000)),)), "a version is listed twice"),
         (RouteTable(routes=(bad_endpoint(host="server-1"),)), "endpoint host 'server-1' is no IP address"),
         (RouteTable(routes=(bad_endpoint(grpc=0),)), "endpoint port 0 is not between 1 and 65535"),
@@ -79,3 +77,26 @@ def test_a_table_that_envoy_would_refuse_is_refused_with_the_entry(table: RouteT
 def test_an_index_has_the_table_s_digest() -> None:
     table = RouteTable(routes=(route("a"),))
     assert index_of(table).digest == table.digest()
+
+
+@pytest.mark.parametrize("name", ["densenet_onnx", "ResNet50", "yolo.v8", "x" * 200])
+def test_a_model_that_only_a_path_can_name_is_routed(name: str) -> None:
+    assert list(index(route(name)).routes) == [ModelAddress(namespace="default", name=name)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"),
+    [
+        (route("a/b"), "default/a/b"),
+        (route('x"] = 1'), "default/x"),
+        (route("../b"), "default/../b"),
+        (route(""), "default/"),
+        (route("a", namespace="Team_A"), "Team_A/a"),
+    ],
+)
+def test_an_entry_that_nobody_could_name_is_left_out_and_the_others_are_served(bad: Route, named: str) -> None:
+    table = RouteTable(routes=(bad, route("a")))
+    served = index_of(table)
+    assert (list(served.routes), served.digest) == ([A], table.digest())
+    [complaint] = served.left_out
+    assert named in complaint
