@@ -116,3 +116,27 @@ async def test_one_that_nobody_waits_for_is_ended_and_forgotten(
     assert conversions.seen() == ()
     await until(lambda: not any(alive(pid) for pid in running), "its end")
     assert not list(around.folder.conversions.iterdir())
+
+
+async def test_one_that_this_machine_cannot_carry_out_may_be_tried_again(
+    conversions: Conversions, around: Surroundings, tmp_path: Path
+) -> None:
+    (around.folder.scratch / "conversions").write_text("in the way of every conversion's folder")
+    conversions.start(an_order(str(tmp_path / "m.onnx")))
+
+    await until(lambda: only(conversions).phase is ConversionPhase.FAILED, "its end")
+
+    failure = only(conversions).failure
+    assert failure is not None
+    assert failure.retryable
+    assert "could not be carried out on this machine" in failure.cause
+
+
+async def test_one_whose_end_cannot_be_written_down_ends_all_the_same(
+    conversions: Conversions, around: Surroundings, tmp_path: Path
+) -> None:
+    around.folder.conversions.rmdir()
+    around.folder.conversions.write_text("in the way of every record")
+    conversions.start(an_order(str(tmp_path / "nowhere.onnx")))
+
+    await until(lambda: only(conversions).phase is ConversionPhase.FAILED, "its end")

@@ -20,11 +20,13 @@ from forebay_operator.worlds.local.state import replace_text
 from forebay_operator.worlds.local.surroundings import Surroundings
 from forebay_schema.conversion import ConversionOrder, ConversionResult
 from forebay_schema.documents import Document, DocumentError
+from forebay_schema.logs import Logger
 
 AT_ONCE: Final = 2
 GRACE_S: Final = 60.0
 """How long past its own time limit a conversion may take to end itself."""
 _LOOK_S: Final = 0.3
+_log: Final = Logger("forebay.conversions")
 
 
 class FinishedConversion(Document):
@@ -104,9 +106,13 @@ class Conversions:
 
     async def _convert(self, action: StartConversion) -> None:
         places = self._places(action.id)
-        async with self._room:
-            order = order_of(action, str(self._folder.store), trust_source=self._trust_source)
-            result = await self._run(action.id, order, places)
+        try:
+            async with self._room:
+                order = order_of(action, str(self._folder.store), trust_source=self._trust_source)
+                result = await self._run(action.id, order, places)
+        except Exception as error:  # a conversion must come to an end, whatever this machine lacks
+            _log.exception("a conversion could not be carried out", namespace=action.id.namespace, digest=action.id.digest)
+            result = _not_carried_out(error)
         if action.id in self._known:
             self._finish(action.id, result, places)
 
@@ -142,8 +148,11 @@ class Conversions:
             finished_at=self._around.clock.now(),
             result=result,
         )
-        replace_text(places.record, finished.to_json())
         self._known[key] = _conversion(finished)
+        try:
+            replace_text(places.record, finished.to_json())
+        except OSError as error:
+            self._around.tell("conversions", f"what became of one is known only until the next start: {error}")
         self._around.changed()
 
     def _recorded(self) -> list[Conversion]:
@@ -192,8 +201,17 @@ def _result(path: Path, process: Process) -> ConversionResult:
         return ConversionResult.from_json(path.read_bytes())
     except (OSError, DocumentError):
         cause = f"The conversion process ended without an answer: {process.how_it_ended()}."
+    return _failed(cause, f"Look into {process.log}.")
+
+
+def _not_carried_out(error: Exception) -> ConversionResult:
+    cause = f"The conversion could not be carried out on this machine: {type(error).__name__}: {error}"
+    return _failed(cause, "See that the state folder can be written and the machine can start processes.")
+
+
+def _failed(cause: str, remedy: str) -> ConversionResult:
     return ConversionResult.model_validate(
-        {"failure": {"stage": "convert", "cause": cause, "remedy": f"Look into {process.log}.", "retryable": True}}
+        {"failure": {"stage": "convert", "cause": cause, "remedy": remedy, "retryable": True}}
     )
 
 
