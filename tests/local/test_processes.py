@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from forebay_operator.worlds.local.leftovers import Group
 from forebay_operator.worlds.local.processes import Command, Process, ProcessHost
 from forebay_operator.worlds.local.state import StateFolder
 from local_processes import alive, wait_until
@@ -129,3 +130,15 @@ async def test_a_recorded_pid_that_now_belongs_to_another_process_is_left_alone(
         host.close()
         assert alive(stranger.pid)
         stranger.kill()
+
+
+def test_a_pid_that_was_given_to_another_process_meanwhile_is_not_recorded(host: ProcessHost, folder: StateFolder) -> None:
+    with a_stranger() as stranger:
+        host.record(Group(stranger.pid, started=1))
+        recorded = folder.groups.read_text()
+
+        host.close()
+
+        assert alive(stranger.pid)
+        stranger.kill()
+    assert not recorded

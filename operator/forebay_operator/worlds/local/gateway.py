@@ -13,6 +13,7 @@ import aiohttp
 from forebay_operator.domain.routes import Route
 from forebay_operator.domain.snapshot import GatewayDemand
 from forebay_operator.worlds.local.demand import DemandSeen
+from forebay_operator.worlds.local.leftovers import Group
 from forebay_operator.worlds.local.ports import HOST
 from forebay_operator.worlds.local.processes import Command, Process
 from forebay_operator.worlds.local.route_documents import route_table
@@ -45,6 +46,7 @@ class Gateway:
         self._written: OrderedDict[str, tuple[Route, ...]] = OrderedDict()
         self._seen = DemandSeen()
         self._heard_at: float | None = None
+        self._envoy_read: tuple[int, int] | None = None
         self._process: Process | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.set_routes(())
@@ -128,8 +130,14 @@ class Gateway:
 
     def _record_envoy(self) -> None:
         """Envoy outlives the gateway process: the reaper has to know it as well."""
-        if said := read_json(self._file("envoy") / "envoy-process.json"):
-            self._around.host.record(int(said["pid"]))
+        path = self._file("envoy") / "envoy-process.json"
+        version = _version(path)
+        if version is None or version == self._envoy_read:
+            return
+        said = read_json(path) or {}
+        if group := Group.parse(f"{said.get('pid')} {said.get('started')}"):
+            self._around.host.record(group)
+        self._envoy_read = version
 
     def _write(self) -> None:
         known = {route.address for route in self.routes}
@@ -158,3 +166,12 @@ class Gateway:
 
     def _file(self, name: str) -> Path:
         return self._around.run / name
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Tells one content of a file that is replaced whole from another; None: there is no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino

@@ -126,16 +126,17 @@ class ProcessHost:
             )
         finally:
             os.close(log)
-        self.record(child.pid)
+        if (started := process_table.start_time(child.pid)) is not None:
+            self.record(Group(child.pid, started))
         return Process(command, child)
 
-    def record(self, pid: int) -> None:
-        """Write a process group down, once, for the reaper and for the next start."""
-        started = process_table.start_time(pid)
-        if started is None or Group(pid, started) in self._groups:
+    def record(self, group: Group) -> None:
+        """Write a process group down, once, for the reaper and for the next start; unless it is gone: its pid may be
+        another's by now."""
+        if group in self._groups or process_table.start_time(group.pid) != group.started:
             return
-        self._groups.add(Group(pid, started))
-        line = f"{Group(pid, started)}\n"
+        self._groups.add(group)
+        line = f"{group}\n"
         with self._folder.groups.open("a", encoding="utf-8") as file:
             file.write(line)
         if self._reaper and self._reaper.stdin:
