@@ -73,7 +73,8 @@ class ModelRepository:
         """
         try:
             entries = self._filesystem.ls(self._root, detail=True)
-        except (OSError, ValueError) as error:
+        except Exception as error:
+            # Each file system has exceptions of its own.
             raise ModelFilesError(f"the model repository {self._root} cannot be read: {error}") from None
         folders = [str(entry["name"]).rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory"]
         return tuple(sorted(name for name in folders if not name.startswith(".")))
@@ -82,7 +83,7 @@ class ModelRepository:
         """Read a model's folder.
 
         Raises:
-            ModelFilesError: there is none of that name, or its configuration cannot be read.
+            ModelFilesError: there is none of that name, or its files or its configuration cannot be read.
         """
         if name not in self.names():
             raise ModelFilesError(f"failed to load '{name}', failed to poll from model repository")
@@ -93,7 +94,10 @@ class ModelRepository:
         target = self._scratch / "repository" / name
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._filesystem.get(f"{self._root}/{name}/", f"{target}/", recursive=True)
+        try:
+            self._filesystem.get(f"{self._root}/{name}/", f"{target}/", recursive=True)
+        except Exception as error:
+            raise ModelFilesError(f"failed to load '{name}', its files cannot be fetched: {error}") from None
         return target
 
 

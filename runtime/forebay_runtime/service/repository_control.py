@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -70,16 +69,17 @@ class RepositoryControl:
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self, load_models: Sequence[str]) -> None:
-        """Load what the command line names (`*`: all; in mode none always all), then what the state says was held."""
-        names = tuple(load_models)
-        if self._repository and (self._mode == "none" or "*" in names):
-            names = await asyncio.to_thread(self._repository.names)
-        for name in names:
-            with suppress(RequestError):
-                await self._load_from_repository(name, None)
+        """Load what the state says was held, then what the command line names (`*`: all; in mode none always all).
+
+        What cannot be loaded is told and passed over.
+
+        Raises:
+            ModelFilesError: in mode none, where there is nothing else to serve: the repository cannot be listed.
+        """
         for held in tuple(self._held.values()):
-            with suppress(RequestError):
-                await self._hold(held)
+            await self._tried(held.model, self._hold_again(held))
+        for name in await self._named(load_models):
+            await self._tried(name, self._load_from_repository(name, None))
 
     async def load(self, name: str, config: str | None) -> None:
         """Triton's load: the model's versions from the repository, with another configuration where one is given.
@@ -170,9 +170,30 @@ class RepositoryControl:
         ]
         self._state_file.write(ServerState(held=tuple(self._held.values()), seen=tuple(seen)))
 
-    async def _hold(self, held: HeldVersion) -> None:
+    async def _named(self, load_models: Sequence[str]) -> tuple[str, ...]:
+        if self._repository is None or (self._mode == "explicit" and "*" not in load_models):
+            return tuple(load_models)
+        try:
+            return await asyncio.to_thread(self._repository.names)
+        except ModelFilesError as error:
+            if self._mode == "none":
+                raise
+            _log.error("models not loaded", reason=str(error))
+            return tuple(name for name in load_models if name != "*")
+
+    async def _tried(self, name: str, load: Awaitable[None]) -> None:
+        try:
+            await load
+        except RequestError as error:
+            _log.warning("going on without a model", model=name, reason=error.message)
+        except Exception:
+            _log.exception("load failed in a way nobody foresaw", model=name)
+
+    async def _hold_again(self, held: HeldVersion) -> None:
         async with self._lock(held.key):
-            await self._hold_locked(held)
+            # Orders are obeyed from the first moment: this version may have been let go of, or replaced, by now.
+            if self._held.get(held.key) == held:
+                await self._hold_locked(held)
 
     async def _hold_locked(self, held: HeldVersion) -> None:
         order = held.order

@@ -45,10 +45,10 @@ class Mixing:
 
 
 class Silent:
-    """Gives no outputs at all."""
+    """Gives only outputs that are named like inputs."""
 
     def run(self, output_names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
-        return []
+        return [inputs[name] for name in output_names if name in inputs]
 
 
 def a_call(value: float = 1.0, rows: int = 1, timeout_ns: int = 0, outcomes: list[Outcome] | None = None) -> Call:
