@@ -9,19 +9,31 @@ from forebay_operator.cli.connection import CommandError, Connection
 from forebay_operator.cli.naming import Commands, add_state
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
+_WRONG_USAGE = 2
 
 
 def add(commands: Commands) -> None:
     parser = commands.add_parser("apply", help="add or change models")
+    parser.add_argument("files", metavar="FILE", nargs="*", help="file, folder, or - for standard input")
     parser.add_argument(
-        "-f", "--filename", dest="files", metavar="FILE", nargs="+", action="extend", required=True, help="file, folder, or -"
+        "-f",
+        "--filename",
+        dest="named",
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="the same, as kubectl has it",
     )
     add_state(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    documents = [_document(path) for path in _files(options.files)]
+    names = [*options.files, *options.named]
+    if not names:
+        raise CommandError("say which files to apply: `forebay apply FILE…`", _WRONG_USAGE)
+    documents = [_document(path) for path in _files(names)]
     verdict = Connection.open(options.state).post("/apply", {"documents": documents})
     for result in verdict["results"]:
         print(f"modeldeployment {result['address']} {result['outcome']}")  # noqa: T201 - what was asked for

@@ -11,6 +11,7 @@ from typing import Any
 from forebay_operator.cli.connection import Connection
 from forebay_operator.cli.examples import Target, curl_line, grpc_line, python_line
 from forebay_operator.cli.naming import Commands, add_name, add_state, object_path
+from forebay_operator.worlds.local.sizes import readable
 
 
 def add(commands: Commands) -> None:
@@ -61,7 +62,7 @@ def _facts(said: dict[str, Any], status: dict[str, Any]) -> list[tuple[str, str]
         ("revision", str(status.get("revision", ""))),
         ("replicas", f"{status.get('readyReplicas', 0)} of {status.get('replicas', 0)} ready"),
         ("artifact", f"{artifact['digest'][:12]} by {artifact.get('convertedWith', '?')}" if artifact else ""),
-        ("footprint", f"{footprint['bytes']} bytes, {footprint['source']}" if footprint else ""),
+        ("footprint", f"{readable(footprint['bytes'])}, {footprint['source']}" if footprint else ""),
         ("provider", status.get("provider", "")),
         ("decision", decisions[-1]["reason"] if decisions else ""),
         *((condition["type"], f"{condition['status']}: {condition['message']}") for condition in status.get("conditions", [])),

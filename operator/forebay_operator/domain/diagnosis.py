@@ -8,7 +8,7 @@ from forebay_operator.domain.failures import LoadFailure
 from forebay_operator.domain.fleet import takes_orders
 from forebay_operator.domain.outcome import Outcome
 from forebay_operator.domain.snapshot import Server
-from forebay_operator.domain.wording import clause, counted, listed
+from forebay_operator.domain.wording import clause, counted, listed, sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ def _conversion(preparation: Preparation) -> Obstacle | None:
         return Obstacle("Converting", f"it is being converted ({progress})" if progress else "it is being converted")
     if failure is None:
         return Obstacle("ConversionFailed", "its conversion failed and does not say why; see its log", is_failure=True)
-    again = "; it is tried again by itself" if state is ConversionState.PAUSED else ""
-    text = f"its conversion failed at {failure.stage}: {clause(failure.cause)}; {clause(failure.remedy)}{again}"
+    again = " It is tried again by itself." if state is ConversionState.PAUSED else ""
+    text = f"its conversion failed at {failure.stage}: {clause(failure.cause)}. {sentence(failure.remedy)}{again}"
     return Obstacle("ConversionFailed", text, is_failure=state is ConversionState.FAILED)
 
 

@@ -53,6 +53,7 @@ class ReplicaStage(enum.Enum):
 class Replica:
     """One version of a model on one server that is up."""
 
+    key: ReplicaKey
     server: Server
     address: ModelAddress
     version: int
@@ -60,9 +61,11 @@ class Replica:
     holding: Holding | None = None
     """None: only ordered so far."""
 
-    @property
-    def key(self) -> ReplicaKey:
-        return ReplicaKey(self.server.name, self.address.name, self.version)
+    @classmethod
+    def of(
+        cls, server: Server, address: ModelAddress, version: int, stage: ReplicaStage, holding: Holding | None = None
+    ) -> "Replica":
+        return cls(ReplicaKey(server.name, address.name, version), server, address, version, stage, holding)
 
     @property
     def is_ready(self) -> bool:
@@ -179,7 +182,7 @@ def _seen(server: Server, holding: Holding, orders: Mapping[ReplicaKey, Order] |
     order = orders.get(ReplicaKey(server.name, holding.model, holding.version)) if orders else None
     if order is not None:
         stage = _under_order(stage, order, server)
-    return Replica(server, ModelAddress(server.pool.namespace, holding.model), holding.version, stage, holding)
+    return Replica.of(server, ModelAddress(server.pool.namespace, holding.model), holding.version, stage, holding)
 
 
 def _under_order(shown: ReplicaStage, order: Order, server: Server) -> ReplicaStage:
@@ -193,7 +196,7 @@ def _under_order(shown: ReplicaStage, order: Order, server: Server) -> ReplicaSt
 def _unseen(server: Server, order: Order) -> Replica:
     # An unload that was ordered before its load showed: the load may still be on its way, so its room is not free.
     stage = ReplicaStage.ORDERED if order.kind is OrderKind.LOAD else ReplicaStage.UNLOADING
-    return Replica(server, order.address, order.key.version, stage)
+    return Replica.of(server, order.address, order.key.version, stage)
 
 
 def _by_server(orders: Mapping[ReplicaKey, Order]) -> dict[str, dict[ReplicaKey, Order]]:

@@ -60,7 +60,17 @@ class Rest:
 
     def under_load(self, replicas: tuple[Replica, ...], gateway: GatewayDemand | None, scaling: Scaling) -> "Rest":
         """The same model with another load, which calls for nothing else."""
-        return replace(self, replicas=replicas, gateway=gateway, scaling=scaling)
+        return Rest(
+            outcome=self.outcome,
+            replicas=replicas,
+            gateway=gateway,
+            scaling=scaling,
+            keys=self.keys,
+            artifacts=self.artifacts,
+            site=self.site,
+            awaited=self.awaited,
+            needs=self.needs,
+        )
 
 
 @dataclass(frozen=True, slots=True)

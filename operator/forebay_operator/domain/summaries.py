@@ -29,9 +29,13 @@ def summarise(outcome: Outcome, obstacle: Obstacle | None, queue_depth: float | 
         )
     if outcome.serving:
         return _serving(outcome, obstacle, queue_depth)
-    if obstacle is not None:
-        return Summary(sentence(f"Not ready: {obstacle.text}"))
-    return Summary("Ready at zero: the next request loads it.")
+    if obstacle is None:
+        return Summary("Ready at zero: the next request loads it.")
+    known = assessment.revisions
+    if known.older is not None and assessment.scaling.wanted == 0:
+        at_zero = f"Ready at zero: the next request loads revision {known.older.number}"
+        return Summary(sentence(f"{at_zero}; revision {known.target.number}: {obstacle.text}"))
+    return Summary(sentence(f"Not ready: {obstacle.text}"))
 
 
 def devices_text(replicas: Iterable[Replica]) -> str:

@@ -106,7 +106,7 @@ class Survey:
         if not statuses.are_figures_said(said, queue):
             wish = replace(wish, same_until=self._snapshot.now)
         gateway = self.gateway(sight.deployment.address)
-        return Settled(rest.under_load(sight.replicas, gateway, wish), replace(sight.before, scaling=wish, load=load))
+        return Settled(rest.under_load(sight.replicas, gateway, wish), sight.before.under_load(wish, load))
 
     def _assess(self, sight: Sight, scaled: tuple[Scaling, LoadMemory | None] | None = None) -> Assessment:
         address = sight.deployment.address

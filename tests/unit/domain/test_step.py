@@ -136,7 +136,7 @@ def test_a_conversion_that_fails_is_told_with_cause_and_remedy() -> None:
     world = a_world(a_deployment())
     world.failing_sources["data:a"] = ConversionFailure(stage="fetch", cause="No such file.", remedy="Correct the URI.")
     world.settle()
-    assert world.status().summary == "Not ready: its conversion failed at fetch: No such file; Correct the URI."
+    assert world.status().summary == "Not ready: its conversion failed at fetch: No such file. Correct the URI."
     assert condition(world, ConditionType.CONVERTED) == ("False", "ConversionFailed")
     assert len(world.ordered(StartConversion)) == 1
     world.change(DIGITS, source=Source(uri="data:b"))
@@ -269,9 +269,22 @@ def test_a_revision_whose_conversion_fails_leaves_the_old_one_serving() -> None:
     assert versions_routed(world) == [1]
     assert world.status().summary == (
         "Revision 1 serves with 1 of 1 replica on 1 simulated GPU; revision 2: "
-        "its conversion failed at convert: Unknown operator; Export it again."
+        "its conversion failed at convert: Unknown operator. Export it again."
     )
     assert condition(world, ConditionType.READY) == ("False", "ConversionFailed")
+
+
+def test_at_zero_the_old_revision_still_answers_for_one_whose_conversion_fails() -> None:
+    world = a_settled_world(a_spec(autoscaling=Autoscaling(min_replicas=0, idle_timeout_s=5.0)))
+    world.failing_sources["data:b"] = ConversionFailure(stage="convert", cause="Unknown operator", remedy="Export it again")
+    change_source(world)
+    for _ in range(120):
+        world.step()
+    assert world.ready() == []
+    assert world.status().summary == (
+        "Ready at zero: the next request loads revision 1; revision 2: "
+        "its conversion failed at convert: Unknown operator. Export it again."
+    )
 
 
 def test_a_revision_whose_load_fails_leaves_the_old_one_serving() -> None:

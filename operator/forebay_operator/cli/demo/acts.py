@@ -17,6 +17,8 @@ BACK_TO_ZERO_TIMEOUT_S: Final = 60.0
 SAMPLE_EVERY_S: Final = 0.25
 _LOOK_EVERY_S: Final = 0.25
 _RATE_OVER_SAMPLES: Final = 4
+_ZERO_SAMPLES: Final = 12
+"""The picture shows this much of the end."""
 
 
 async def converted(stage: Stage, say: Callable[[str], None]) -> dict[str, Any]:
@@ -76,13 +78,15 @@ def at_zero(story: Story) -> bool:
 
 
 async def _watch(stage: Stage, traffic: Traffic, story: Story, screen: Screen) -> None:
-    """Sample and show until everything sent is answered and the model is at zero again."""
+    """Sample and show until everything sent is answered and the model has been at zero again for a moment."""
+    zero_samples = 0
     sent: deque[tuple[float, int]] = deque(maxlen=_RATE_OVER_SAMPLES + 1)
-    while not (traffic.all_answered and at_zero(story)):
+    while zero_samples < _ZERO_SAMPLES:
         sent.append((traffic.elapsed_s, traffic.report.sent))
         if model := await stage.load():
             story.add(_sample(model, traffic, _rate(sent)))
             screen.show(story, traffic.report)
+        zero_samples = zero_samples + 1 if traffic.all_answered and at_zero(story) else 0
         await asyncio.sleep(SAMPLE_EVERY_S)
 
 

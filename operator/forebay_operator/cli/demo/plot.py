@@ -37,7 +37,7 @@ def save(story: Story, path: Path, title: str) -> None:
     replicas.set_ylabel("replicas")
     replicas.set_xlabel("seconds since the first request")
     replicas.yaxis.get_major_locator().set_params(integer=True)
-    replicas.legend(loc="upper right")
+    replicas.legend(loc="upper left")
     for panel in (load, queue, replicas):
         panel.set_ylim(bottom=0)
         panel.grid(alpha=0.3)

@@ -107,7 +107,7 @@ def _demand(deployment: Deployment, snapshot: Snapshot) -> list[str]:
     demand = snapshot.demand.get(deployment.address)
     if demand is None:
         return ["no request so far"]
-    return [f"{demand.arrivals} requests so far, {demand.in_flight} in flight, {demand.held} held at the gateway"]
+    return [f"{counted(demand.arrivals, 'request')} so far, {demand.in_flight} in flight, {demand.held} held at the gateway"]
 
 
 def _decided(status: DeploymentStatus | None) -> list[str]:
