@@ -40,7 +40,7 @@ def _list(connection: Connection) -> None:
     if objects:
         objects_table(objects, datetime.now(UTC)).show(Console())
     else:
-        print("There is no ModelDeployment: `forebay apply -f FILE` adds one.")  # noqa: T201
+        print("There is no ModelDeployment: `forebay apply FILE` adds one.")  # noqa: T201
 
 
 def _details(said: dict[str, Any]) -> list[str]:

@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         folder.prepare()
         with locked(folder):
             _log_to(folder.logs / "forebay.log")
-            _greet(folder.root, options.files)
+            _greet(folder.root, options.files, options.triton_repository)
             asyncio.run(run_up(folder, up_options, _show))
     except DeviceError as error:
         raise CommandError(str(error), _WRONG_USAGE) from None
@@ -96,8 +96,9 @@ def _log_to(path: Path) -> None:
     logs.configure(stream=path.open("a", encoding="utf-8"))
 
 
-def _greet(root: Path, files: list[Path]) -> None:
-    what = ", ".join(str(path) for path in files) or "what `forebay apply -f FILE` brings"
+def _greet(root: Path, files: list[Path], triton_repository: Path | None) -> None:
+    repository = [f"the Triton repository {triton_repository}"] if triton_repository else []
+    what = ", ".join([*(str(path) for path in files), *repository, "what `forebay apply FILE` brings"])
     print(f"Forebay serves {what}. State: {root}. Ctrl-C ends everything.", flush=True)  # noqa: T201
     if not sys.stdout.isatty():
         sys.stdout.flush()
