@@ -47,3 +47,23 @@ def test_arrivals_never_fall(lines: list[tuple[int, int]]) -> None:
         seen = seen.after(a_line(sequence, gateway=str(gateway), arrivals=arrivals))
         assert seen.demand[DIGITS].arrivals >= last
         last = seen.demand[DIGITS].arrivals
+
+
+def test_a_deleted_model_is_forgotten_and_the_others_are_kept() -> None:
+    models = (
+        ModelDemand(namespace="default", name="digits", arrivals=7),
+        ModelDemand(namespace="default", name="other", arrivals=3),
+    )
+    seen = DemandSeen().after(DemandLine(gateway="g0", sequence=1, models=models))
+    seen = seen.after(DemandLine(gateway="g1", sequence=1, models=models))
+
+    kept = seen.among({DIGITS})
+
+    assert kept.demand == {DIGITS: seen.demand[DIGITS]}
+    assert kept.after(DemandLine(gateway="g2", sequence=1)).demand.keys() == {DIGITS}
+
+
+def test_arrivals_go_on_where_they_were_when_the_gateway_has_forgotten_the_model() -> None:
+    seen = DemandSeen().after(a_line(1, arrivals=7)).after(a_line(2, arrivals=2)).after(a_line(3, arrivals=4))
+
+    assert seen.demand[DIGITS].arrivals == 11

@@ -119,7 +119,7 @@ class Gateway:
 
     def _hear(self, line: bytes) -> None:
         try:
-            seen = self._seen.after(DemandLine.from_json(line))
+            seen = self._seen.after(DemandLine.from_json(line)).among(self._addresses())
         except DocumentError:
             return
         urgent = seen.newly_held(self._seen) or seen.routes != self._seen.routes
@@ -127,6 +127,9 @@ class Gateway:
         self._record_envoy()
         if urgent:
             self._around.changed()
+
+    def _addresses(self) -> set[ModelAddress]:
+        return {route.address for route in (*self.routes, *self.more_routes)}
 
     def _record_envoy(self) -> None:
         """Envoy outlives the gateway process: the reaper has to know it as well."""
