@@ -15,6 +15,10 @@ SERVES = DeploymentStatus(
 )
 
 
+def opened(folder: Path) -> Objects:
+    return Objects(folder, lambda _subject, _text: None)
+
+
 def wanted(**spec: object) -> ModelDeployment:
     loaded = load_text(a_deployment("digits", "/digits.onnx", **spec))
     assert not loaded.problems
@@ -22,7 +26,7 @@ def wanted(**spec: object) -> ModelDeployment:
 
 
 def test_an_object_is_created_once_then_changed_or_left_alone(tmp_path: Path) -> None:
-    objects = Objects(tmp_path)
+    objects = opened(tmp_path)
 
     outcomes = [objects.apply(wanted(**spec), "") for spec in ({}, {}, {"replicas": 2}, {"replicas": 2})]
 
@@ -30,7 +34,7 @@ def test_an_object_is_created_once_then_changed_or_left_alone(tmp_path: Path) ->
 
 
 def test_each_change_of_the_spec_has_the_next_generation_and_the_same_identity(tmp_path: Path) -> None:
-    objects = Objects(tmp_path)
+    objects = opened(tmp_path)
     objects.apply(wanted(), "")
     first = objects.all()[0].deployment
 
@@ -43,18 +47,18 @@ def test_each_change_of_the_spec_has_the_next_generation_and_the_same_identity(t
 
 
 def test_objects_and_statuses_are_there_again_after_a_restart(tmp_path: Path) -> None:
-    objects = Objects(tmp_path)
+    objects = opened(tmp_path)
     objects.apply(wanted(), "/digits.yaml")
     uid = objects.all()[0].deployment.uid
     objects.write_status(DIGITS, uid, SERVES)
 
-    (stored,) = Objects(tmp_path).all()
+    (stored,) = opened(tmp_path).all()
 
     assert (stored.deployment.uid, stored.origin, stored.deployment.status) == (uid, "/digits.yaml", SERVES)
 
 
 def test_a_change_keeps_the_status_until_a_new_one_is_written(tmp_path: Path) -> None:
-    objects = Objects(tmp_path)
+    objects = opened(tmp_path)
     objects.apply(wanted(), "")
     objects.write_status(DIGITS, objects.all()[0].deployment.uid, SERVES)
 
@@ -64,7 +68,7 @@ def test_a_change_keeps_the_status_until_a_new_one_is_written(tmp_path: Path) ->
 
 
 def test_a_status_for_an_object_that_was_made_anew_is_dropped(tmp_path: Path) -> None:
-    objects = Objects(tmp_path)
+    objects = opened(tmp_path)
     objects.apply(wanted(), "")
     old = objects.all()[0].deployment.uid
     objects.delete(DIGITS)
@@ -76,7 +80,7 @@ def test_a_status_for_an_object_that_was_made_anew_is_dropped(tmp_path: Path) ->
 
 
 def test_a_field_that_cannot_be_changed_is_refused_by_name(tmp_path: Path) -> None:
-    objects = Objects(tmp_path)
+    objects = opened(tmp_path)
     objects.apply(wanted(), "")
 
     with pytest.raises(RefusedChangeError, match=r"spec\.placement\.exclusive"):
@@ -84,8 +88,23 @@ def test_a_field_that_cannot_be_changed_is_refused_by_name(tmp_path: Path) -> No
 
 
 def test_a_file_that_is_no_object_does_not_hide_the_others(tmp_path: Path) -> None:
-    Objects(tmp_path).apply(wanted(), "")
+    opened(tmp_path).apply(wanted(), "")
     (tmp_path / "default" / "broken.json").write_text('{"object": {"kind": "Other"}}')
     (tmp_path / "default" / "half.json").write_text('{"obj')
 
-    assert [stored.deployment.address for stored in Objects(tmp_path).all()] == [DIGITS]
+    assert [stored.deployment.address for stored in opened(tmp_path).all()] == [DIGITS]
+
+
+def test_a_file_that_is_no_object_is_told_and_kept(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    folder = tmp_path / "default"
+    folder.mkdir()
+    contents = {"half.json": '{"obj', "other.json": '{"object": {"kind": "Other"}}', "list.json": '{"object": []}'}
+    for name, content in contents.items():
+        (folder / name).write_text(content)
+
+    Objects(tmp_path, lambda subject, text: told.append((subject, text)))
+
+    assert sorted(subject for subject, _ in told) == ["default/half", "default/list", "default/other"]
+    assert all("cannot be read" in text for _, text in told)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == contents

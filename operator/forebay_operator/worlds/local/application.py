@@ -111,7 +111,7 @@ class _Application:
         http_port = usable_port(options.http_port, "--http-port")
         grpc_port = usable_port(options.grpc_port, "--grpc-port")
         return Parts(
-            objects=Objects(self._folder.objects),
+            objects=Objects(self._folder.objects, around.tell),
             servers=Servers(around, _planned(options), options.settings.server_start_timeout_s),
             conversions=Conversions(around, trust_source=options.trust_source),
             gateway=Gateway(around, http_port, grpc_port, options.settings.hold_seconds),

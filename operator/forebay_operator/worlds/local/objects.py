@@ -1,11 +1,10 @@
 """The ModelDeployments that people asked for, and what the controller says of them: one JSON file each."""
 
-import contextlib
 import dataclasses
 import enum
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,8 +53,10 @@ class StoredObject:
 class Objects:
     """All ModelDeployments of this state folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tell: Callable[[str, str], None]) -> None:
+        """Read what is there. A file that holds no object is told, and left as it is."""
         self._folder = folder
+        self._tell = tell
         self._by_address: dict[ModelAddress, StoredObject] = {}
         for stored in self._read():
             self._by_address[stored.deployment.address] = stored
@@ -113,11 +114,18 @@ class Objects:
     def _read(self) -> Iterator[StoredObject]:
         for path in self._folder.glob("*/*.json"):
             said = read_json(path) or {}
-            # A file that a broken disk or a hand left is no reason not to serve the others.
-            with contextlib.suppress(ValidationError, TypeError):
-                content = ModelDeployment.from_object(said["object"]) if "object" in said else None
-                if content is not None:
-                    yield _stored(content, str(said.get("origin", "")))
+            try:
+                yield _stored(ModelDeployment.from_object(said["object"]), str(said.get("origin", "")))
+            except (ValidationError, KeyError, TypeError) as error:
+                # A file that a broken disk or a hand left is no reason not to serve the others.
+                self._tell(f"{path.parent.name}/{path.stem}", _unreadable(path, error))
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    why = "it holds no object"
+    if isinstance(error, ValidationError):
+        why = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    return f"is not served, as {path} cannot be read ({why}): mend the file and start again, or apply the model again"
 
 
 def _new(wanted: ModelDeployment, origin: str) -> StoredObject:
