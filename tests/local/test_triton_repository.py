@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
+from forebay_operator.domain.snapshot import DeviceClass
+from forebay_operator.worlds.local.devices import Device
+from forebay_operator.worlds.local.gateway import Gateway
+from forebay_operator.worlds.local.leftovers import MARK
+from forebay_operator.worlds.local.process_table import has_in_environment, pids
+from forebay_operator.worlds.local.surroundings import Surroundings
+from forebay_operator.worlds.local.triton_repository import TritonRepository
 from local_models import save_scaling_model
+from local_processes import until, whole_command
 from local_up import running_up, wait_until
 
 
@@ -20,3 +28,26 @@ def test_a_triton_repository_is_served_as_it_is_at_its_latest_version(tmp_path: 
 
         wait_until(lambda: up.ask_or_say("scaling") == [6.0] * 4, "an answer of the latest version", 60)
         assert up.ask_grpc("scaling") == [6.0] * 4
+
+
+def servers_with(variable: str, value: str, mark: str) -> list[int]:
+    return [
+        pid
+        for pid in pids()
+        if has_in_environment(pid, MARK, mark)
+        and "forebay_runtime" in whole_command(pid)
+        and has_in_environment(pid, variable, value)
+    ]
+
+
+async def test_the_server_of_a_repository_numbers_gpus_as_the_driver_does(around: Surroundings, tmp_path: Path) -> None:
+    gpu = Device(0, DeviceClass(kind="gpu", name="gpu", memory_bytes=1 << 30), "cuda:0")
+    (tmp_path / "repository").mkdir()
+    gateway = Gateway(around, http_port=0, grpc_port=0, hold_seconds=1.0)
+    repository = TritonRepository(around, tmp_path / "repository", gpu, gateway)
+
+    repository.open()
+    try:
+        await until(lambda: servers_with("CUDA_DEVICE_ORDER", "PCI_BUS_ID", around.folder.mark()), "its server")
+    finally:
+        await repository.close()

@@ -8,7 +8,7 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +39,11 @@ class Device:
     def label(self) -> str:
         """`simulated-0`, `cpu-1`: the server's name begins with it."""
         return f"{self.device.kind}-{self.index}"
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the server that owns it needs: CUDA numbers GPUs as the driver does only when it is told to."""
+        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if self.device.kind == "gpu" else {}
 
 
 @dataclass(frozen=True, slots=True)

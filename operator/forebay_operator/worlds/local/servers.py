@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,7 +93,7 @@ class Servers:
             name=name,
             arguments=[sys.executable, "-m", "forebay_runtime", *server_arguments(plan, self._around)],
             log=self._around.folder.logs / f"server-{name}.log",
-            environment=_environment(device),
+            environment=device.environment,
         )
         process = self._around.host.start(command)
         if self._http:
@@ -129,7 +129,3 @@ class Servers:
 
 def _counts(server: LocalServer, pool: Pool) -> bool:
     return server.plan.pool == pool and server.phase in (ServerPhase.STARTING, ServerPhase.READY)
-
-
-def _environment(device: Device) -> Mapping[str, str]:
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if device.device.kind == "gpu" else {}

@@ -94,7 +94,7 @@ class TritonRepository:
             name=name,
             arguments=[sys.executable, "-m", "forebay_runtime", *repository, *serving_arguments(plan, self._around)],
             log=self._around.folder.logs / f"server-{name}.log",
-            environment={},
+            environment=self._device.environment,
         )
         return LocalServer(plan, self._around.host.start(command), self._around, http)
 
