@@ -201,6 +201,29 @@ def test_a_full_queue_is_tritons_refusal_and_the_gateways_retry(tmp_path: Path, 
     assert (retried.status, retried.headers["x-forebay-retry"]) == (503, "queue-full")
 
 
+def test_a_replaced_version_counts_as_long_as_it_answers(tmp_path: Path, store: Path) -> None:
+    arguments = ("--model-control-mode", "explicit", "--device", "simulated:20Mi,pace=60s")
+    with running_server(tmp_path / "run", *arguments) as stuck:
+        stuck.load("m", order(store, 1, 1))
+        with requests_in_background(stuck, "m", ONES):
+            wait_for(lambda: stuck.metric("forebay_model_executing", model="m") == 1, "one executes")
+            assert stuck.load("m", order(store, 1, 2, constant=2.0)).status == 200
+            refused = stuck.load("other", order(store, 1, 1))
+            stuck.process.kill()
+    assert (refused.status, "4.0 MiB of 20.0 MiB are free" in refused.json["error"]) == (400, True)
+
+
+def test_a_server_ends_after_the_answers_of_a_version_that_was_replaced(tmp_path: Path, store: Path) -> None:
+    arguments = ("--model-control-mode", "explicit", "--device", "simulated:20Mi,pace=3s")
+    with running_server(tmp_path / "run", *arguments) as slow:
+        slow.load("m", order(store, 1, 1))
+        with requests_in_background(slow, "m", ONES) as answers:
+            wait_for(lambda: slow.metric("forebay_model_executing", model="m") == 1, "one executes")
+            assert slow.load("m", order(store, 1, 2, constant=2.0)).status == 200
+            assert slow.terminate() == 0
+    assert [first_value(answer) for answer in answers] == [2.0]
+
+
 def test_a_restarted_server_loads_what_it_was_told_to_hold(tmp_path: Path, store: Path) -> None:
     arguments = ("--model-control-mode", "explicit", "--scratch", str(tmp_path / "scratch"), "--device", "simulated:64Mi")
     with running_server(tmp_path / "run", *arguments) as first:

@@ -1,7 +1,6 @@
 """What the loaded versions take of the device's memory, and whether one more fits."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Self
 
 from forebay_runtime.domain.orders import VersionKey
@@ -21,11 +20,12 @@ class MemoryLedger:
     """Footprints of loaded versions on one device, in bytes."""
 
     total: int
-    held: Mapping[VersionKey, int] = field(default_factory=dict[VersionKey, int])
+    held: tuple[tuple[VersionKey, int], ...] = ()
+    """With their sizes; a version that is being replaced is there twice, as it is in the device's memory."""
 
     @property
     def used(self) -> int:
-        return sum(self.held.values())
+        return sum(size for _, size in self.held)
 
     def check(self, footprint: int, limit: int = 0) -> DoesNotFit | None:
         """Whether a version with this footprint may be held beside the others; `limit` is its own (0: none).
@@ -43,10 +43,13 @@ class MemoryLedger:
         return None
 
     def with_version(self, key: VersionKey, footprint: int) -> Self:
-        return type(self)(self.total, {**self.held, key: footprint})
+        return type(self)(self.total, (*self.held, (key, footprint)))
 
-    def without(self, key: VersionKey) -> Self:
-        return type(self)(self.total, {held: size for held, size in self.held.items() if held != key})
+    def without(self, key: VersionKey, footprint: int) -> Self:
+        """Once less what was held with this footprint."""
+        held = list(self.held)
+        held.remove((key, footprint))
+        return type(self)(self.total, tuple(held))
 
 
 def _mib(size: int) -> str:

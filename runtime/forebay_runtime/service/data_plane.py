@@ -127,7 +127,7 @@ class DataPlane:
 
     def idle(self) -> bool:
         """Whether no request waits or executes."""
-        return all(not loaded.batcher.waiting and not loaded.batcher.executing for loaded in self._store.loaded())
+        return self._store.idle()
 
     def _check_model(self, model: str, gateway: GatewayHeaders) -> None:
         if gateway.model and gateway.model != model:

@@ -101,9 +101,9 @@ class Loader:
         )
         return self._version(footing, loaded)
 
-    def release(self, key: VersionKey) -> None:
-        """The version is gone from the device."""
-        self._ledger = self._ledger.without(key)
+    def release(self, key: VersionKey, footprint_bytes: int) -> None:
+        """The version with this footprint is gone from the device: nobody refers to it any more."""
+        self._ledger = self._ledger.without(key, footprint_bytes)
         gc.collect()
 
     def close(self) -> None:

@@ -33,6 +33,7 @@ class ModelStore:
 
     def __init__(self) -> None:
         self._models: dict[str, dict[int, Slot]] = {}
+        self._retiring: list[LoadedVersion] = []
 
     def knows(self, name: str) -> bool:
         return name in self._models
@@ -51,8 +52,25 @@ class ModelStore:
         return slot
 
     def loaded(self) -> Iterator[LoadedVersion]:
-        """All that is loaded, unloading versions included."""
+        """All that is loaded, unloading versions included, replaced ones not."""
         return (slot.loaded for slots in self._models.values() for slot in slots.values() if slot.loaded is not None)
+
+    def retire(self, replaced: LoadedVersion) -> None:
+        """Another took its place; it still answers what is in it."""
+        self._retiring.append(replaced)
+
+    def retired(self, replaced: LoadedVersion) -> None:
+        """It is empty."""
+        self._retiring = [version for version in self._retiring if version is not replaced]
+
+    def idle(self) -> bool:
+        """Whether no request waits or executes, in what is loaded or in what was replaced."""
+        return not any(version.batcher.waiting or version.batcher.executing for version in (*self.loaded(), *self._retiring))
+
+    def from_repository(self, key: VersionKey) -> bool:
+        """Whether the version is loaded, and not from an artifact."""
+        loaded = self.slot(key).loaded
+        return loaded is not None and not loaded.origin.from_artifact
 
     def ready_versions(self, name: str) -> list[int]:
         return sorted(version for version, slot in self.versions(name).items() if slot.state is State.READY)

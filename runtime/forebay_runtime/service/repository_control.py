@@ -233,9 +233,9 @@ class RepositoryControl:
             async with self._lock(key):
                 await self._load_version(model, key, config)
         for version in self._store.ready_versions(name):
-            loaded = self._store.slot(VersionKey(name, version)).loaded
-            if version not in serve and loaded and not loaded.origin.from_artifact:
-                await self._take_down(loaded.key)
+            key = VersionKey(name, version)
+            if version not in serve and self._store.from_repository(key):
+                await self._take_down(key)
 
     def _read_model(self, name: str) -> RepositoryModel:
         if self._repository is None:
@@ -284,7 +284,8 @@ class RepositoryControl:
             raise self._load_failed(key, f"{type(error).__name__}: {error}") from None
         self._store.advance(key, Event.LOADED).loaded = loaded
         if replaced is not None:
-            self._in_background(self._retire(replaced))
+            self._store.retire(replaced)
+            self._in_background(self._let_go(replaced))
 
     def _load_failed(self, key: VersionKey, reason: str) -> InvalidArgumentError:
         self._store.advance(key, Event.LOAD_FAILED, reason)
@@ -301,8 +302,17 @@ class RepositoryControl:
         self._store.advance(key, Event.UNLOAD_ORDERED)
         await self._retire(loaded)
         self._store.advance(key, Event.DRAINED, "unloaded").loaded = None
-        self._loader.release(key)
+        footprint_bytes = loaded.footprint_bytes
+        del loaded
+        self._loader.release(key, footprint_bytes)
         _log.info("model unloaded", model=key.model, version=key.version)
+
+    async def _let_go(self, replaced: LoadedVersion) -> None:
+        await self._retire(replaced)
+        self._store.retired(replaced)
+        key, footprint_bytes = replaced.key, replaced.footprint_bytes
+        del replaced
+        self._loader.release(key, footprint_bytes)
 
     async def _retire(self, loaded: LoadedVersion) -> None:
         await loaded.batcher.drained()

@@ -31,7 +31,7 @@ class ExpiredError(Exception):
     """Of a kind that only this file system has."""
 
 
-class Expired(fsspec.AbstractFileSystem):  # type: ignore[misc] - fsspec is not typed
+class Expired(fsspec.AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
     """Lists one model, and lets nobody read it; the folder `locked` cannot even be listed."""
 
     protocol = "expired"

@@ -102,7 +102,13 @@ def test_what_does_not_fit_is_refused_with_numbers() -> None:
         "it takes 5.0 MiB of device memory, 4.0 MiB of 10.0 MiB are free (6.0 MiB in use by 1 loaded versions)"
     )
     assert ledger.check(3 * MIB, limit=2 * MIB) == DoesNotFit("it takes 3.0 MiB of device memory, its own limit is 2.0 MiB")
-    assert ledger.without(ONE).check(10 * MIB) is None
+    assert ledger.without(ONE, 6 * MIB).check(10 * MIB) is None
+
+
+def test_a_version_and_the_one_it_replaces_both_count_until_one_is_gone() -> None:
+    ledger = MemoryLedger(10 * MIB).with_version(ONE, 6 * MIB).with_version(ONE, 3 * MIB)
+    assert ledger.used == 9 * MIB
+    assert ledger.without(ONE, 6 * MIB).used == 3 * MIB
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 40)), max_size=40))
