@@ -3,7 +3,11 @@
 import hashlib
 import re
 import shutil
+import threading
 import uuid
+from collections import Counter, defaultdict
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,16 +38,62 @@ class ArtifactCache:
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self._folder = folder
+        self._partial = folder.with_name(f"{folder.name}-partial")
         self._limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+        self._in_use: Counter[str] = Counter()
+        self._fetching: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._trimming = threading.Lock()
+
+    @contextmanager
+    def in_use(self, digest: str) -> Generator[None]:
+        """Within the block this artifact is not removed."""
+        with self._lock:
+            self._in_use[digest] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_use[digest] -= 1
 
     def fetch(self, uri: str, digest: str) -> Artifact:
-        """The artifact with this digest, from here where it is whole, else from `uri`. Blocks.
+        """The artifact with this digest, from here where it is whole, else from `uri`. Blocks; in any thread.
 
         Raises:
             ArtifactError: it cannot be fetched, or its files are not what the digest says.
         """
         if not re.fullmatch(DIGEST_PATTERN, digest):
             raise ArtifactError(f"'{digest}' is no digest of an artifact, expected 64 lower-case hexadecimal digits")
+        with self._lock:
+            fetching = self._fetching[digest]
+        with self.in_use(digest), fetching:
+            return self._fetch(uri, digest)
+
+    def trim(self, held: frozenset[str]) -> None:
+        """Remove what is over the limit, not held and not in use, oldest first. Blocks; in any thread."""
+        with self._trimming:
+            folders = sorted(self._folder.glob("*"), key=_changed)
+            excess = sum(_size(path) for path in folders) - self._limit_bytes
+            for path in folders:
+                if excess <= 0:
+                    return
+                if path.name not in held:
+                    excess -= self._remove_unused(path)
+
+    def _remove_unused(self, folder: Path) -> int:
+        """The bytes that are free now."""
+        self._partial.mkdir(parents=True, exist_ok=True)
+        doomed = self._partial / uuid.uuid4().hex
+        with self._lock:
+            if self._in_use[folder.name]:
+                return 0
+            # Out of the way at once: removing it takes long, and a fetch may want its place.
+            folder.rename(doomed)
+        size = _size(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+        return size
+
+    def _fetch(self, uri: str, digest: str) -> Artifact:
         target = self._folder / digest
         if target.is_dir():
             try:
@@ -55,27 +105,14 @@ class ArtifactCache:
                 return artifact
         return self._download(uri, digest, target)
 
-    def trim(self, held: frozenset[str]) -> None:
-        """Remove what is over the limit and not held, oldest first."""
-        folders = sorted(
-            (path for path in self._folder.glob("*") if path.name not in held), key=lambda path: path.stat().st_mtime
-        )
-        excess = sum(_size(path) for path in self._folder.glob("*")) - self._limit_bytes
-        for path in folders:
-            if excess <= 0:
-                return
-            excess -= _size(path)
-            shutil.rmtree(path, ignore_errors=True)
-
     def _download(self, uri: str, digest: str, target: Path) -> Artifact:
-        part = self._folder.with_name(f"{self._folder.name}-partial") / uuid.uuid4().hex
+        part = self._partial / uuid.uuid4().hex
         part.mkdir(parents=True)
         try:
             _copy(uri, part)
             _verified(part, digest)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                part.rename(target)
+            part.rename(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
         return _verified(target, digest)
@@ -133,5 +170,16 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        # A fetch has just removed it, to fetch it anew.
+        return 0.0
+
+
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    try:
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    except FileNotFoundError:
+        return 0

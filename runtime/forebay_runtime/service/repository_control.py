@@ -217,7 +217,8 @@ class RepositoryControl:
                 memory_limit=order.forebay_memory_limit,
             )
 
-        await self._bring_up(held.key, origin, footing)
+        with self._artifacts.in_use(order.forebay_digest):
+            await self._bring_up(held.key, origin, footing)
 
     async def _load_from_repository(self, name: str, config_text: str | None) -> None:
         try:

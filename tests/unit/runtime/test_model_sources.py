@@ -1,6 +1,7 @@
 """Artifacts and repositories, from folders and other file systems; the server's own state."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
@@ -82,6 +83,32 @@ def test_the_cache_keeps_what_is_held_and_drops_the_oldest_of_the_rest(tmp_path:
         digests.append(digest)
     cache.trim(frozenset({digests[0]}))
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [digests[0]]
+
+
+def test_the_cache_keeps_what_is_in_use(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path / "cache", limit_bytes=1)
+    uri, digest = put_artifact(tmp_path / "store", add_model())
+    with cache.in_use(digest):
+        artifact = cache.fetch(uri, digest)
+        cache.trim(frozenset())
+        assert artifact.folder.is_dir()
+    cache.trim(frozenset())
+    assert not artifact.folder.exists()
+
+
+def test_an_artifact_may_be_fetched_and_trimmed_from_many_threads(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path / "cache", limit_bytes=1)
+    artifacts = [put_artifact(tmp_path / "store", add_model(constant)) for constant in range(2)]
+
+    def use(index: int) -> bytes:
+        uri, digest = artifacts[index % 2]
+        with cache.in_use(digest):
+            found = (cache.fetch(uri, digest).folder / "model.onnx").read_bytes()
+        cache.trim(frozenset())
+        return found
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(use, range(64))) == [add_model(0), add_model(1)] * 32
 
 
 def test_a_repository_lists_its_models_and_their_versions(tmp_path: Path) -> None:
