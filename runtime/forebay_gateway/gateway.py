@@ -130,11 +130,10 @@ class Gateway:
         self._publisher.publish(index)
 
     def _on_published(self, index: RouteIndex) -> None:
-        """Envoy has answered all of a table."""
+        """Envoy has accepted all of a table."""
         self._holder.acknowledge(index)
-        if not self._store.refusals:
-            self._acknowledged = index
-            self._ticker.hurry()
+        self._acknowledged = index
+        self._ticker.hurry()
         self._pace_reports()
 
     def _on_envoy_started(self) -> None:

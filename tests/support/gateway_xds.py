@@ -36,6 +36,8 @@ class EnvoyTwin:
     def __init__(self, store: ResourceStore, known: "EnvoyTwin | None" = None) -> None:
         """A new Envoy, or one that comes back with what it knew."""
         self.resources: dict[str, dict[str, Any]] = known.resources if known else {type_url: {} for type_url in TYPES}
+        self.dislikes: set[str] = set()
+        """Names of resources that it refuses, and the whole response with them."""
         self.received: list[tuple[str, tuple[str, ...]]] = []
         self._store = store
         self._unanswered: list[Any] = []
@@ -48,20 +50,24 @@ class EnvoyTwin:
     def receive(self) -> None:
         """Take what the gateway has to send, without an answer yet."""
         for response in self.stream.responses():
-            self._apply(response)
+            self.received.append((response.type_url, tuple(resource.name for resource in response.resources)))
             self._unanswered.append(response)
 
     def acknowledge(self) -> None:
         """Answer what was taken; learn of new clusters, ask for their endpoints."""
         answered, self._unanswered = self._unanswered, []
         for response in answered:
+            if self.dislikes & {resource.name for resource in response.resources}:
+                self._refuse(response, "disliked")
+                continue
+            self._apply(response)
             self._ask(response.type_url, response_nonce=response.nonce)
             if response.type_url == CLUSTER:
                 self._subscribe_endpoints([resource.name for resource in response.resources])
 
     def refuse(self, reason: str) -> None:
         for response in self._unanswered:
-            self._ask(response.type_url, response_nonce=response.nonce, error_detail={"code": 3, "message": reason})
+            self._refuse(response, reason)
         self._unanswered.clear()
 
     def catch_up(self) -> None:
@@ -91,11 +97,13 @@ class EnvoyTwin:
         ]
 
     def _apply(self, response: Any) -> None:
-        self.received.append((response.type_url, tuple(resource.name for resource in response.resources)))
         for resource in response.resources:
             self.resources[response.type_url][resource.name] = resource
         for name in response.removed_resources:
-            del self.resources[response.type_url][name]
+            self.resources[response.type_url].pop(name, None)
+
+    def _refuse(self, response: Any, reason: str) -> None:
+        self._ask(response.type_url, response_nonce=response.nonce, error_detail={"code": 3, "message": reason})
 
     def _subscribe_endpoints(self, names: list[str]) -> None:
         if names:

@@ -56,7 +56,7 @@ class Discovery(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
             refusal = stream.receive(request)
             if refusal:
                 self.refused += 1
-                _log.error("Envoy refused a configuration", type=refusal.type_url, reason=refusal.reason)
+                _log.error("Envoy refused a configuration", type=refusal.type_url, name=refusal.name, reason=refusal.reason)
 
 
 class LoadReports(lrs_pb2_grpc.LoadReportingServiceServicer):  # type: ignore[misc]  # grpc's classes have no types

@@ -19,7 +19,17 @@ class Refusal:
     """Envoy refused a response (NACK) and keeps what it had."""
 
     type_url: str
+    name: str
+    """The resource; empty if the response had several, which are sent one by one then."""
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What a response has that Envoy has not answered yet."""
+
+    type_url: str
+    names: frozenset[str]
 
 
 class ResourceStore:
@@ -56,12 +66,17 @@ class ResourceStore:
         return all(stream.settled for stream in self._streams)
 
     @property
+    def accepted(self) -> bool:
+        """Every Envoy that is connected has everything as it should be; true if there is none."""
+        return self.delivered and not self.refusals
+
+    @property
     def connected(self) -> bool:
         return bool(self._streams)
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
-        """What connected Envoys have refused and not accepted a correction of."""
+        """What connected Envoys have refused, until they accept it in another version or it is withdrawn."""
         return tuple(refusal for stream in self._streams for refusal in stream.refusals)
 
     def attach(self, stream: "DeltaStream") -> None:
@@ -90,19 +105,20 @@ class DeltaStream:
         self._subscribed: dict[str, set[str]] = {}
         self._wildcards: set[str] = set()
         self._dirty: dict[str, set[str]] = defaultdict(set)
-        self._unanswered: dict[str, str] = {}
-        self._refused: dict[str, Refusal] = {}
+        self._alone: dict[str, set[str]] = defaultdict(set)
+        self._unanswered: dict[str, _Sent] = {}
+        self._refused: dict[tuple[str, str], Refusal] = {}
         self._nonce = 0
 
     @property
     def settled(self) -> bool:
         """Envoy has subscribed to all there is, and has answered all it was sent."""
-        idle = not self._dirty and not self._unanswered
+        idle = not self._dirty and not self._alone and not self._unanswered
         return idle and CLUSTER in self._subscribed and all(self._knows(type_url) for type_url in (ENDPOINTS, ROUTE))
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
-        return tuple(self._refused.values())
+        return tuple(refusal for key, refusal in self._refused.items() if self._store.get(*key))
 
     def changed(self, type_url: str, name: str) -> None:
         if type_url in self._wildcards or name in self._subscribed.get(type_url, ()):
@@ -121,18 +137,25 @@ class DeltaStream:
         for type_url in TYPES:
             if type_url in self._dirty:
                 yield self._response(type_url, self._dirty.pop(type_url))
+            for name in sorted(self._alone.pop(type_url, ())):
+                yield self._response(type_url, {name})
 
     def _knows(self, type_url: str) -> bool:
         return self._store.names(type_url) <= self._subscribed.get(type_url, set())
 
     def _answer(self, request: Any) -> Refusal | None:
-        self._unanswered.pop(request.response_nonce, None)
+        sent = self._unanswered.pop(request.response_nonce, _Sent(request.type_url, frozenset()))
+        for name in sent.names:
+            self._refused.pop((sent.type_url, name), None)
         if not request.error_detail.code:
-            self._refused.pop(request.type_url, None)
             return None
-        refusal = Refusal(type_url=request.type_url, reason=request.error_detail.message[:_LONGEST_REASON])
-        self._refused[request.type_url] = refusal
-        return refusal
+        reason = request.error_detail.message[:_LONGEST_REASON]
+        for name in sent.names:
+            self._refused[sent.type_url, name] = Refusal(sent.type_url, name, reason)
+        if len(sent.names) > 1:
+            # Envoy does not say in a form to rely on which of them it refuses.
+            self._alone[sent.type_url] |= sent.names
+        return Refusal(sent.type_url, next(iter(sent.names)) if len(sent.names) == 1 else "", reason)
 
     def _subscribe(self, request: Any) -> None:
         type_url = request.type_url
@@ -169,5 +192,5 @@ class DeltaStream:
                 response.resources.add(name=name, version=resource.version, resource=resource.packed())
             elif type_url == CLUSTER:
                 response.removed_resources.append(name)
-        self._unanswered[response.nonce] = type_url
+        self._unanswered[response.nonce] = _Sent(type_url, frozenset(names))
         return response

@@ -107,17 +107,56 @@ def test_a_withdrawn_cluster_is_removed(store: ResourceStore) -> None:
     assert store.delivered
 
 
+def refused(store: ResourceStore) -> list[tuple[str, str]]:
+    return sorted((refusal.type_url, refusal.name) for refusal in store.refusals)
+
+
 def test_a_refusal_is_remembered_until_a_correction_is_accepted(store: ResourceStore) -> None:
     envoy = EnvoyTwin(store)
     envoy.catch_up()
     fill(store, route("a", (2, 100, 8000)))
     envoy.receive()
     envoy.refuse("no")
-    assert [(refusal.type_url, refusal.reason) for refusal in store.refusals] == [(ENDPOINTS, "no")]
-    assert store.delivered, "an answer all the same: other models go on"
+    assert {refusal.reason for refusal in store.refusals} == {"no"}
+    assert refused(store) == [(ENDPOINTS, "g/default/a"), (ENDPOINTS, "h/default/a")]
+    assert not store.delivered
     fill(store, route("a", (3, 100, 8000)))
     envoy.catch_up()
-    assert store.refusals == ()
+    assert refused(store) == []
+    assert store.accepted
+
+
+def test_what_was_refused_along_with_others_is_told_from_them(store: ResourceStore) -> None:
+    envoy = EnvoyTwin(store)
+    envoy.catch_up()
+    envoy.dislikes = {"h/default/a"}
+    fill(store, route("a", (2, 100, 8000)), route("b", (1, 100, 9000)))
+    envoy.catch_up()
+    assert envoy.clusters()["h/default/b"] == [(9000, "1")], "the others are served"
+    assert refused(store) == [(ENDPOINTS, "h/default/a")]
+    assert (store.delivered, store.accepted) == (True, False)
+
+
+def test_what_was_refused_stays_so_when_something_else_is_accepted(store: ResourceStore) -> None:
+    envoy = EnvoyTwin(store)
+    envoy.catch_up()
+    envoy.dislikes = {"h/default/a"}
+    fill(store, route("a", (2, 100, 8000)))
+    envoy.catch_up()
+    fill(store, route("b", (1, 100, 9000)))
+    envoy.catch_up()
+    assert refused(store) == [(ENDPOINTS, "h/default/a")]
+
+
+def test_a_refused_resource_that_is_withdrawn_is_forgotten(store: ResourceStore) -> None:
+    envoy = EnvoyTwin(store)
+    envoy.catch_up()
+    envoy.dislikes = {"h/default/a"}
+    fill(store, route("a", (2, 100, 8000)))
+    envoy.catch_up()
+    store.remove_clusters(["h/default/a"])
+    envoy.catch_up()
+    assert store.accepted
 
 
 def test_an_envoy_with_nothing_to_get_is_answered_all_the_same() -> None:

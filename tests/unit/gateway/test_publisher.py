@@ -128,3 +128,36 @@ async def test_an_older_table_on_its_way_is_overtaken() -> None:
     assert stage.published == [newest]
     assert envoy.clusters()["h/default/a"] == [(9000, "2")]
     stage.publisher.close()
+
+
+async def test_a_table_of_which_envoy_refuses_anything_goes_no_further() -> None:
+    stage, first, last = Stage(), index(BOTH), index(route("a", (2, 100, 9001)))
+    envoy = EnvoyTwin(stage.store)
+    stage.publisher.publish(first)
+    await settle(envoy)
+    envoy.dislikes = {"h/default/a"}
+    envoy.received.clear()
+    stage.publisher.publish(index(route("a", (2, 100, 9002)), route("b")))
+    await settle(envoy)
+    assert stage.published == [first]
+    assert ROUTE not in {type_url for type_url, _ in envoy.received}
+    assert envoy.clusters()["h/default/a/1"] == [(8000, "1")], "the route still sends requests there"
+    envoy.dislikes = set()
+    stage.publisher.publish(last)
+    await settle(envoy)
+    assert stage.published == [first, last]
+    assert envoy.clusters()["h/default/a/1"] == [(9001, "2")]
+    stage.publisher.close()
+
+
+async def test_a_table_without_the_model_that_envoy_refused_is_published() -> None:
+    stage, table = Stage(), index(route("b"))
+    envoy = EnvoyTwin(stage.store)
+    envoy.dislikes = {"h/default/a"}
+    stage.publisher.publish(index(route("a", (1, 100, 8000)), route("b")))
+    await settle(envoy)
+    assert stage.published == []
+    stage.publisher.publish(table)
+    await settle(envoy)
+    assert stage.published == [table]
+    stage.publisher.close()
