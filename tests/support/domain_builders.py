@@ -118,7 +118,7 @@ def a_replica(
     shown = {ReplicaStage.ORDERED: None, ReplicaStage.LEAVING: HoldingPhase.READY}
     phase = shown[stage] if stage in shown else HoldingPhase(stage.value)
     holding = None if phase is None else a_holding(address.name, version, phase, footprint_bytes=footprint_bytes)
-    return Replica(a_server(name, *([holding] if holding else []), pool=pool), address, version, stage, holding)
+    return Replica.of(a_server(name, *([holding] if holding else []), pool=pool), address, version, stage, holding)
 
 
 @dataclass

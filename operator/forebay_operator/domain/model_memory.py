@@ -30,7 +30,7 @@ class ModelMemory:
     """Digests of the spec that was seen last."""
 
     def under_load(self, scaling: Scaling, load: LoadMemory | None) -> "ModelMemory":
-        """The same, with another load. (Written out: `replace` takes several times as long, and this is done for every model.)"""
+        """The same, with another load. Written out, as `replace` takes several times as long: every busy model needs it."""
         return ModelMemory(
             uid=self.uid,
             said=self.said,

@@ -15,6 +15,7 @@ from forebay_operator.domain.model_memory import ModelMemory
 from forebay_operator.domain.pools import Site, SiteKey
 from forebay_operator.domain.rest import Rest, Settled
 from forebay_operator.domain.revisions import identify
+from forebay_operator.domain.routes import Route
 from forebay_operator.domain.scaling import Scaling
 from forebay_operator.domain.snapshot import Conversion, ConversionId, GatewayDemand, Snapshot
 from forebay_schema.addresses import ModelAddress
@@ -32,7 +33,7 @@ class Survey:
         self._fleet = fleet
         self._conversions: Mapping[ConversionId, Conversion] = {each.id: each for each in snapshot.conversions}
         self._failed = failed
-        self._routed: dict[ModelAddress, set[int]] | None = None
+        self._routed: list[dict[ModelAddress, Route]] | None = None
         self.classes = classes_of(snapshot.capacity, snapshot.servers)
         # What is at rest is so under these settings and with these devices.
         same = memory.cache.settings == snapshot.settings and memory.cache.classes == self.classes
@@ -148,7 +149,7 @@ class Survey:
 
     def _routed_versions(self, address: ModelAddress) -> set[int]:
         if self._routed is None:
-            self._routed = {}
-            for route in (*self._snapshot.routes, *(self._snapshot.routes_acknowledged or ())):
-                self._routed.setdefault(route.address, set()).update(entry.version for entry in route.versions)
-        return self._routed.get(address, set())
+            tables = [self._snapshot.routes, self._snapshot.routes_acknowledged or ()]
+            self._routed = [{route.address: route for route in table if route.versions} for table in tables]
+        routes = [table[address] for table in self._routed if address in table]
+        return {entry.version for route in routes for entry in route.versions}
