@@ -30,6 +30,25 @@ def test_a_triton_repository_is_served_as_it_is_at_its_latest_version(tmp_path: 
         assert up.ask_grpc("scaling") == [6.0] * 4
 
 
+def test_names_that_no_host_can_have_neither_stop_the_others_nor_are_passed_over_in_silence(tmp_path: Path) -> None:
+    for name, factor in (("scaling", 2.0), ("Scaling_ONNX", 3.0), ("_scaling", 4.0)):
+        folder = tmp_path / "repository" / name / "1"
+        folder.mkdir(parents=True)
+        save_scaling_model(folder / "model.onnx", factor)
+        (tmp_path / "repository" / name / "config.pbtxt").write_text('platform: "onnxruntime_onnx"\nmax_batch_size: 8\n')
+    arguments = ("--triton-repository", str(tmp_path / "repository"), "--devices", "simulated:1x1Gi")
+
+    with running_up(tmp_path / "state", *arguments) as up:
+        wait_until(
+            lambda: "serves Scaling_ONNX (version 1), scaling (version 1)" in up.printed(), "the repository is loaded", 60
+        )
+
+        wait_until(lambda: up.ask_or_say("Scaling_ONNX") == [3.0] * 4, "an answer by path", 60)
+        assert up.ask_grpc("scaling") == [2.0] * 4
+        assert "repository/Scaling_ONNX: is found by its HTTP path only" in up.printed()
+        assert "repository/_scaling: is not routed" in up.printed()
+
+
 def servers_with(variable: str, value: str, mark: str) -> list[int]:
     return [
         pid

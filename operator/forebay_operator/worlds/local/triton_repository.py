@@ -6,6 +6,7 @@ knows nothing of it: the server's device is not part of the capacity it plans wi
 
 import asyncio
 import contextlib
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -20,9 +21,11 @@ from forebay_operator.worlds.local.gateway import Gateway
 from forebay_operator.worlds.local.processes import Command
 from forebay_operator.worlds.local.server import LocalServer, ServerPlan, serving_arguments
 from forebay_operator.worlds.local.surroundings import Surroundings
-from forebay_schema.addresses import ModelAddress
+from forebay_schema.addresses import ModelAddress, address_of_authority
 
 NAMESPACE: Final = "default"
+_ROUTABLE: Final = re.compile(r"[A-Za-z0-9](?:[-._A-Za-z0-9]{0,251}[A-Za-z0-9])?")
+"""Model names that the gateway takes; others would be left out of its table."""
 _LOOK_S: Final = 0.5
 _BACKOFF_S: Final = 5.0
 _STOP_GRACE_S: Final = 5.0
@@ -71,6 +74,7 @@ class TritonRepository:
                 names = ", ".join(f"{route.address.name} (version {route.versions[0].version})" for route in routes)
                 self._around.tell(self._folder.name, f"serves {names or 'nothing'}")
             self._tell_failures(server)
+            self._tell_names(server)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(server.watch), _LOOK_S)
         self._gateway.set_more_routes(())
@@ -79,6 +83,11 @@ class TritonRepository:
         for holding in server.seen().holdings:
             if holding.phase is HoldingPhase.FAILED:
                 self._around.tell(f"{self._folder.name}/{holding.model}", f"version {holding.version}: {holding.reason}")
+
+    def _tell_names(self, server: LocalServer) -> None:
+        for model in {holding.model for holding in server.seen().holdings if holding.phase is HoldingPhase.READY}:
+            if remark := _remark(model):
+                self._around.tell(f"{self._folder.name}/{model}", remark)
 
     def _start(self, http: aiohttp.ClientSession) -> LocalServer:
         name = f"repository-{secrets.token_hex(3)}"
@@ -100,7 +109,7 @@ class TritonRepository:
 
 
 def _routes(server: LocalServer) -> tuple[Route, ...]:
-    """The latest ready version of each model."""
+    """The latest ready version of each model that the gateway can route."""
     seen = server.seen()
     if seen.phase is not ServerPhase.READY or seen.endpoint is None:
         return ()
@@ -115,4 +124,16 @@ def _routes(server: LocalServer) -> tuple[Route, ...]:
             versions=(WeightedVersion(version, 100, (seen.endpoint,)),),
         )
         for model, version in sorted(latest.items())
+        if _ROUTABLE.fullmatch(model)
     )
+
+
+def _remark(model: str) -> str:
+    """What a person should know of a model's name; empty: clients can name it in every way."""
+    if not _ROUTABLE.fullmatch(model):
+        return (
+            "is not routed: a name has letters, digits, '-', '_' and '.', a letter or digit first and last; rename its folder"
+        )
+    if address_of_authority(f"{model}.{NAMESPACE}") != ModelAddress(NAMESPACE, model):
+        return f"is found by its HTTP path only, /v2/models/{model}: a host name has lower-case letters, digits and '-' only"
+    return ""
