@@ -12,7 +12,7 @@ once. The sum is never ahead, and never falls: a retry that is due but not sent 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -57,12 +57,13 @@ def attempts_of(statistics: Mapping[str, int]) -> dict[ClusterName, Attempts]:
 
 
 class Ledger:
-    """The demand of every model since the gateway's start."""
+    """The demand of every model since the gateway's start, or since the model is there."""
 
     def __init__(self) -> None:
+        self._present: Set[ModelAddress] | None = None
         self._seen: Mapping[ClusterName, Attempts] = {}
         self._requests = Counter[ModelAddress]()
-        self._at_holder_then: Mapping[ModelAddress, int] = {}
+        self._at_holder_then = Counter[ModelAddress]()
         self._arrivals = Counter[ModelAddress]()
         self._in_flight: Mapping[ModelAddress, int] = {}
 
@@ -70,6 +71,13 @@ class Ledger:
     def in_flight(self) -> Mapping[ModelAddress, int]:
         """Requests at replicas, by the last load report."""
         return self._in_flight
+
+    def keep(self, present: Set[ModelAddress]) -> None:
+        """There are just these models: the others are forgotten, and one that comes back counts from zero."""
+        self._present = frozenset(present)
+        for counts in (self._requests, self._arrivals, self._at_holder_then):
+            for address in counts.keys() - self._present:
+                del counts[address]
 
     def take_in_flight(self, in_flight: Mapping[ModelAddress, int]) -> None:
         self._in_flight = {address: number for address, number in in_flight.items() if number}
@@ -84,12 +92,14 @@ class Ledger:
             before = self._seen.get(name, Attempts())
             # A cluster that was removed and made again counts from zero.
             began_anew = now.attempts < before.attempts
-            self._requests[name.address] += now.requests - (0 if began_anew else before.requests)
+            # A deleted model's cluster stays a while.
+            if self._present is None or name.address in self._present:
+                self._requests[name.address] += now.requests - (0 if began_anew else before.requests)
         self._seen = attempts
-        self._at_holder_then = dict(first_at_holder)
+        self._at_holder_then = Counter(first_at_holder)
 
     def arrivals(self, first_at_holder: Mapping[ModelAddress, int]) -> Mapping[ModelAddress, int]:
-        """Requests that came for each model since our start."""
+        """Requests that came for each model since our start, or since the model is there."""
         for address in self._requests.keys() | first_at_holder.keys():
             since = first_at_holder.get(address, 0) - self._at_holder_then.get(address, 0)
             self._arrivals[address] = max(self._arrivals[address], self._requests[address] + since)

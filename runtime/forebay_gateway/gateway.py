@@ -127,6 +127,7 @@ class Gateway:
 
     def _follow(self, index: RouteIndex) -> None:
         self._holder.follow(index)
+        self._ledger.keep(index.routes.keys())
         self._publisher.publish(index)
 
     def _on_published(self, index: RouteIndex) -> None:

@@ -17,7 +17,10 @@ class ModelDemand(Part):
     in_flight: int = 0
     """Requests that Envoy has sent to replicas and that are not answered yet, now."""
     arrivals: int = 0
-    """Requests that came for the model since this gateway started; each is counted once, however often retried."""
+    """Requests that came for the model since this gateway started; each is counted once, however often retried.
+
+    A model that left the routes and came back counts from zero.
+    """
 
 
 class DemandLine(Document):

@@ -73,6 +73,21 @@ def test_each_request_is_one_arrival_however_often_it_was_tried(
         assert [model.arrivals for model in next(lines).models if model.name == name] == [30]
 
 
+def test_a_deleted_model_is_no_longer_told_and_counts_from_zero_when_it_comes_back(
+    gateway: GatewayProcess, backend: Backend, name: str
+) -> None:
+    gateway.route(routed(name, backend.endpoint))
+    for _ in range(3):
+        assert ask(gateway, INFER.format(name), b"{}").status == 200
+    gateway.demand(name, lambda model: settled(model) and model.arrivals == 3)
+    gateway.route()
+    lines = gateway.demand_lines()
+    next(line for line in lines if all(model.name != name for model in line.models))
+    gateway.route(routed(name, backend.endpoint))
+    assert ask(gateway, INFER.format(name), b"{}").status == 200
+    assert gateway.demand(name, lambda model: model.arrivals > 0).arrivals == 1
+
+
 def test_health_checks_are_no_arrivals(gateway: GatewayProcess, backend: Backend, name: str) -> None:
     gateway.route(routed(name, backend.endpoint))
     assert ask(gateway, INFER.format(name), b"{}").status == 200

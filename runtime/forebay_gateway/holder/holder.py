@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -44,13 +44,19 @@ class Exchange(Protocol):
 
 @dataclass(slots=True)
 class HolderCounts:
-    """Since the start, per model."""
+    """Since the start, or since the model is there, per model."""
 
     first: Counter[ModelAddress]
     """Requests that came here at their first attempt."""
     released: Counter[ModelAddress]
     refused: Counter[ModelAddress]
     gone: Counter[ModelAddress]
+
+    def keep(self, present: Set[ModelAddress]) -> None:
+        """Forget all other models."""
+        for counts in (self.first, self.released, self.refused, self.gone):
+            for address in counts.keys() - present:
+                del counts[address]
 
 
 class Holder:
@@ -93,6 +99,7 @@ class Holder:
             verdict = self._verdict(address)
             if verdict:
                 self._finish(address, verdict)
+        self.counts.keep(newest.routes.keys())
 
     def acknowledge(self, index: RouteIndex) -> None:
         """Envoy has this table: let go what has a replica now."""
@@ -117,13 +124,17 @@ class Holder:
     def arrive(self, call: ModelCall, head: RequestHead, exchange: Exchange) -> Held[Exchange] | None:
         """Hold a request, or answer it and return None."""
         route = self._newest.find(call.address)
+        if route is None:
+            # Not counted: clients can think of names without end.
+            exchange.answer(unknown_model(call.address.name))
+            return None
         attempt = _attempt(head)
-        if route and attempt == 1:
+        if attempt == 1:
             self.counts.first[call.address] += 1
         refusal = self._refusal(call.address, head, attempt)
-        if refusal or route is None:
+        if refusal:
             self.counts.refused[call.address] += 1
-            exchange.answer(refusal or unknown_model(call.address.name))
+            exchange.answer(refusal)
             return None
         return self._hold(route, head, attempt, exchange)
 

@@ -195,6 +195,20 @@ async def test_retries_and_refusals_are_counted(scene: Scene) -> None:
     assert (scene.holder.counts.first[A], scene.holder.counts.refused[A]) == (2, 2)
 
 
+async def test_the_counts_of_a_deleted_model_are_forgotten(scene: Scene) -> None:
+    scene.follow(HELD)
+    scene.calls(2)
+    scene.follow(index())
+    counts = scene.holder.counts
+    assert [dict(each) for each in (counts.first, counts.released, counts.refused, counts.gone)] == [{}, {}, {}, {}]
+
+
+async def test_requests_for_unknown_models_leave_nothing_behind(scene: Scene) -> None:
+    caller, _ = scene.call()
+    assert "unknown model" in caller.error
+    assert not scene.holder.counts.refused
+
+
 async def test_a_mirrored_copy_is_refused(scene: Scene) -> None:
     scene.follow(HELD)
     assert "a mirrored copy is not held" in scene.call(x_forebay_mirror="1")[0].error

@@ -66,6 +66,28 @@ def test_arrivals_never_fall_while_a_retry_is_due() -> None:
     assert arrivals(ledger) == 6
 
 
+def test_a_deleted_model_is_forgotten_also_while_its_cluster_stays() -> None:
+    ledger = Ledger()
+    ledger.keep({A})
+    ledger.take_attempts({H: Attempts(attempts=5)}, {A: 2})
+    assert arrivals(ledger, at_holder=2) == 5
+    ledger.keep(set())
+    assert ledger.demand({}, {}) == ()
+    ledger.take_attempts({H: Attempts(attempts=6)}, {})
+    assert ledger.demand({}, {}) == ()
+
+
+def test_a_model_that_comes_back_counts_from_zero() -> None:
+    ledger = Ledger()
+    ledger.keep({A})
+    ledger.take_attempts({H: Attempts(attempts=5)}, {A: 2})
+    ledger.keep(set())
+    ledger.keep({A})
+    assert arrivals(ledger, at_holder=1) == 1
+    ledger.take_attempts({H: Attempts(attempts=7)}, {A: 1})
+    assert arrivals(ledger, at_holder=1) == 2
+
+
 def test_only_models_with_anything_to_report_are_named() -> None:
     ledger = Ledger()
     assert ledger.demand({}, {}) == ()
