@@ -21,6 +21,7 @@ from forebay_operator.worlds.local.description import Description
 from forebay_operator.worlds.local.devices import Device, capacity_of
 from forebay_operator.worlds.local.events import Event, Events
 from forebay_operator.worlds.local.gateway import Gateway
+from forebay_operator.worlds.local.lasting import keep_going
 from forebay_operator.worlds.local.objects import Objects
 from forebay_operator.worlds.local.ports import usable_port
 from forebay_operator.worlds.local.processes import ProcessHost
@@ -136,12 +137,13 @@ class _Application:
             self._repository.open()
         await self._api.open(self._around.run / "forebay.sock")
         self._describe()
-        self._tasks = [
-            asyncio.ensure_future(self._loop.run()),
-            asyncio.ensure_future(self._follow_files()),
-            asyncio.ensure_future(self._tend_logs()),
-            asyncio.ensure_future(self._say_when_ready()),
-        ]
+        works = {
+            "controller": self._loop.run,
+            "files": self._follow_files,
+            "logs": self._tend_logs,
+            "gateway": self._say_when_ready,
+        }
+        self._tasks = [asyncio.ensure_future(keep_going(name, work, self._events.tell)) for name, work in works.items()]
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:

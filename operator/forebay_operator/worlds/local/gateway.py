@@ -13,6 +13,8 @@ import aiohttp
 from forebay_operator.domain.routes import Route
 from forebay_operator.domain.snapshot import GatewayDemand
 from forebay_operator.worlds.local.demand import DemandSeen
+from forebay_operator.worlds.local.demand_stream import read_demand
+from forebay_operator.worlds.local.lasting import keep_going
 from forebay_operator.worlds.local.leftovers import Group
 from forebay_operator.worlds.local.ports import HOST
 from forebay_operator.worlds.local.processes import Command, Process
@@ -53,7 +55,11 @@ class Gateway:
 
     def open(self) -> None:
         """Start it with the routes that are set by now."""
-        self._tasks = [asyncio.ensure_future(self._supervise()), asyncio.ensure_future(self._listen())]
+        tell = self._around.tell
+        self._tasks = [
+            asyncio.ensure_future(keep_going("gateway", self._supervise, tell)),
+            asyncio.ensure_future(keep_going("demand", self._listen, tell)),
+        ]
 
     def set_routes(self, routes: tuple[Route, ...]) -> None:
         """Take the control step's routes into the route table."""
@@ -87,7 +93,9 @@ class Gateway:
         backoff = _FIRST_BACKOFF_S
         while True:
             started = self._around.clock.now()
-            self._process = self._around.host.start(self._command())
+            # One that runs was started before something else failed here.
+            if self._process is None or not self._process.running:
+                self._process = self._around.host.start(self._command())
             await self._wait_until_ready(self._process)
             await asyncio.wait([self._process.ended])
             steady = self._around.clock.now() - started > _STEADY_S
@@ -103,19 +111,10 @@ class Gateway:
 
     async def _listen(self) -> None:
         """Read the stream of demand, again and again."""
-        connector = aiohttp.UnixConnector(str(self._file("gateway.sock")))
-        async with aiohttp.ClientSession(connector=connector) as session:
-            while True:
-                with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-                    await self._read_stream(session)
-                await asyncio.sleep(_FIRST_BACKOFF_S)
-
-    async def _read_stream(self, session: aiohttp.ClientSession) -> None:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=2, sock_read=SILENCE_S)
-        async with session.get("http://gateway/demand", timeout=timeout) as answer:
-            answer.raise_for_status()
-            async for line in answer.content:
-                self._hear(line)
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+                await read_demand(self._file("gateway.sock"), SILENCE_S, self._hear)
+            await asyncio.sleep(_FIRST_BACKOFF_S)
 
     def _hear(self, line: bytes) -> None:
         try:

@@ -6,6 +6,7 @@ knows nothing of it: the server's device is not part of the capacity it plans wi
 
 import asyncio
 import contextlib
+import functools
 import re
 import secrets
 import sys
@@ -18,6 +19,7 @@ from forebay_operator.domain.routes import Route, RouteState, WeightedVersion
 from forebay_operator.domain.snapshot import HoldingPhase, Pool, ServerPhase
 from forebay_operator.worlds.local.devices import Device
 from forebay_operator.worlds.local.gateway import Gateway
+from forebay_operator.worlds.local.lasting import keep_going
 from forebay_operator.worlds.local.processes import Command
 from forebay_operator.worlds.local.server import LocalServer, ServerPlan, serving_arguments
 from forebay_operator.worlds.local.surroundings import Surroundings
@@ -46,7 +48,8 @@ class TritonRepository:
     def open(self) -> None:
         """Start the server."""
         self._http = aiohttp.ClientSession()
-        self._task = asyncio.ensure_future(self._run(self._http))
+        work = functools.partial(self._run, self._http)
+        self._task = asyncio.ensure_future(keep_going(self._folder.name, work, self._around.tell))
 
     async def close(self) -> None:
         """End the server."""
@@ -60,7 +63,9 @@ class TritonRepository:
 
     async def _run(self, http: aiohttp.ClientSession) -> None:
         while True:
-            self._server = self._start(http)
+            # One that runs was started before something else failed here.
+            if self._server is None or self._server.watch.done():
+                self._server = self._start(http)
             await self._follow(self._server)
             self._around.tell(self._server.plan.name, f"{self._server.process.how_it_ended()}; it is started again")
             await asyncio.sleep(_BACKOFF_S)
