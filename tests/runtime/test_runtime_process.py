@@ -15,8 +15,8 @@ import pytest
 from forebay_schema import metrics
 from forebay_schema.repository import LoadOrder
 from forebay_schema.serving import ServingConfig
-from runtime_models import add_model, put_artifact, put_model, unbatched_model
-from runtime_servers import Server, plain_request, running_server, wait_for
+from runtime_models import add_model, put_artifact, put_model, two_inputs_model, unbatched_model
+from runtime_servers import Server, Wire, plain_request, running_server, wait_for
 
 ONES = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}]}
 SAMPLE = re.compile(r'[a-z_]+(\{([a-z_]+="[^"]*",?)*\})? [0-9.e+-]+')
@@ -143,6 +143,36 @@ def test_a_server_ends_while_an_artifact_is_still_being_fetched(tmp_path: Path) 
         wait_for(lambda: running.index() == {("m", "1"): "LOADING"}, "the artifact is being fetched")
         assert running.terminate() == 0
         loading.join()
+
+
+def test_a_server_ends_after_its_answers_have_been_taken(tmp_path: Path) -> None:
+    size = 8 << 20
+    parameters = {"binary_data_size": size}
+    description = json.dumps(
+        {
+            "inputs": [
+                {"name": name, "datatype": "INT32", "shape": [1, size // 4], "parameters": parameters} for name in ("a", "b")
+            ],
+            "parameters": {"binary_data_output": True},
+        }
+    ).encode()
+    head = (
+        f"POST /v2/models/two/infer HTTP/1.1\r\nHost: h\r\nInference-Header-Content-Length: {len(description)}\r\n"
+        f"Content-Length: {len(description) + 2 * size}\r\n\r\n"
+    ).encode()
+    repository = tmp_path / "repository"
+    put_model(repository, "two", two_inputs_model())
+    arguments = ("--model-repository", str(repository), "--exit-timeout-secs", "300")
+    with running_server(tmp_path / "run", *arguments) as running, Wire(running.http) as slow:
+        wait_for(lambda: running.request("GET", "/v2/health/ready").status == 200, "the model is loaded")
+        slow.send(head + description + bytes(2 * size))
+        wait_for(lambda: running.metric(metrics.REQUEST_SUCCESS, model="two") == 1, "the answer is on its way")
+        running.process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.process.wait(4)
+        answer = slow.answer()
+        assert (answer.status, len(answer.body) > 2 * size) == (200, True)
+        assert running.process.wait(60) == 0
 
 
 def broken(server: Server, order: LoadOrder) -> None:

@@ -134,6 +134,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         return self._head is not None or self._filled > 0
 
     @property
+    def sending(self) -> bool:
+        """Whether the client has not taken all of an answer yet."""
+        return self._transport.get_write_buffer_size() > 0
+
+    @property
     def idle(self) -> bool:
         return self._exchange is None and not self.receiving
 

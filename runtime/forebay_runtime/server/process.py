@@ -53,9 +53,9 @@ class Listeners:
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
-    def receiving(self) -> bool:
-        """Whether a request is being received on any connection."""
-        return any(connection.receiving for connection in self._connections)
+    def busy(self) -> bool:
+        """Whether a request is being received or an answer sent on any connection."""
+        return any(connection.receiving or connection.sending for connection in self._connections)
 
     def close_idle(self) -> None:
         """Close the connections on which no request is on its way."""
@@ -165,7 +165,7 @@ async def _drain(data_plane: DataPlane, listeners: Listeners, timeout_s: float) 
     deadline = time.monotonic() + timeout_s
     quiet_since = time.monotonic()
     while (now := time.monotonic()) < deadline:
-        if listeners.receiving() or not data_plane.idle():
+        if listeners.busy() or not data_plane.idle():
             quiet_since = now
         elif now - quiet_since >= _QUIET_S:
             break
