@@ -197,6 +197,7 @@ def test_a_bad_http_request_gets_tritons_answer(server: Server, path: str, body:
     ("length", "status", "message"),
     [
         pytest.param("999999", 400, "Unable to parse Inference-Header-Content-Length, got: 999999", id="beyond the body"),
+        pytest.param("0" * 20 + "9" * 5000, 400, "Unable to parse Inference-Header-Content-Length", id="endless"),
         pytest.param("-1", 400, "Unable to parse Inference-Header-Content-Length, got: -1", id="negative"),
         pytest.param("ten", 400, "Unable to parse Inference-Header-Content-Length, got: ten", id="text"),
     ],

@@ -157,10 +157,12 @@ def test_a_server_told_to_end_answers_what_it_has_and_sends_the_rest_elsewhere(p
         wait_for(lambda: waiting(paced) >= 3, "some wait")
         paced.process.terminate()
         wait_for(lambda: paced.metric("forebay_server_draining") == 1, "the server drains")
-        assert paced.request("GET", "/v2/health/ready").status == 400
-        assert paced.request("GET", "/v2/health/live").status == 200
+        health = [paced.request("GET", f"/v2/health/{what}") for what in ("live", "ready")]
+        health = [paced.request("GET", f"/v2/health/{what}") for what in ("live", "ready")]
         late = paced.infer_json("m", ONES, {"forebay-version": "1"})
         code, _, metadata = grpc_infer(paced, ("forebay-version", "1"))
+    assert [(answer.status, answer.json) for answer in health] == [(503, {"error": "Server exiting"})] * 2
+    assert [(answer.status, answer.json) for answer in health] == [(503, {"error": "Server exiting"})] * 2
     assert (late.status, late.headers["x-forebay-retry"]) == (503, "draining")
     assert (code, dict(metadata)["x-forebay-retry"]) == (grpc.StatusCode.UNAVAILABLE, "draining")
     assert [answer.status for answer in answers] == [200] * 6

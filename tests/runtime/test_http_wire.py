@@ -109,6 +109,13 @@ def test_a_client_that_waits_for_100_continue_gets_it(wire: Wire) -> None:
     assert_inferred(wire)
 
 
+def test_a_client_that_waits_for_100_continue_may_send_chunks(wire: Wire) -> None:
+    wire.send(infer_head("Expect: 100-continue", "Transfer-Encoding: chunked", length=None))
+    assert wire.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    wire.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY))
+    assert_inferred(wire)
+
+
 @pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
 def test_compressed_bodies_are_taken(wire: Wire, coding: str, compress: Callable[[bytes], bytes]) -> None:
     packed = compress(BODY)

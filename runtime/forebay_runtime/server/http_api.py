@@ -12,6 +12,7 @@ from forebay_runtime.protocol.errors import (
     NotFoundError,
     RequestError,
     RestrictedError,
+    UnavailableError,
     UnsupportedError,
 )
 from forebay_runtime.protocol.http_answers import BINARY, JSON, TEXT, HttpAnswer, error_answer, json_answer
@@ -28,6 +29,7 @@ from forebay_schema.logs import Logger
 _log = Logger(__name__)
 _HEADER_LENGTH: Final = "inference-header-content-length"
 _HEADER_LENGTH_NAME: Final = "Inference-Header-Content-Length"
+_MOST_DIGITS: Final = 20
 _EMPTY: Final = HttpAnswer(content_type=TEXT)
 _NOT_FOUND: Final = HttpAnswer(404, (http_answers.error_body("Not Found"),), TEXT)
 _NOT_ALLOWED: Final = HttpAnswer(405, (http_answers.error_body("Method Not Allowed"),), TEXT)
@@ -45,7 +47,7 @@ class HttpApi:
         self._handlers: dict[str, Handler] = {
             "infer": self._infer,
             "server_metadata": lambda _exchange, _values: json_answer(descriptions.server_metadata()),
-            "health_live": lambda _exchange, _values: _EMPTY,
+            "health_live": self._health_live,
             "health_ready": self._health_ready,
             "all_statistics": self._all_statistics,
             "model_ready": self._model_ready,
@@ -107,6 +109,10 @@ class HttpApi:
         if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
             raise RestrictedError(f"This API is restricted, expecting header '{headers.REPOSITORY_TOKEN}'")
 
+    def _check_stays(self) -> None:
+        if self._data_plane.draining:
+            raise UnavailableError("Server exiting")
+
     # Inference.
 
     def _infer(self, exchange: Exchange, values: Mapping[str, str]) -> None:
@@ -129,7 +135,12 @@ class HttpApi:
 
     # Health and descriptions.
 
+    def _health_live(self, _exchange: Exchange, _values: Mapping[str, str]) -> HttpAnswer:
+        self._check_stays()
+        return _EMPTY
+
     def _health_ready(self, _exchange: Exchange, _values: Mapping[str, str]) -> HttpAnswer:
+        self._check_stays()
         return _EMPTY if self._data_plane.server_ready() else HttpAnswer(400, content_type=TEXT)
 
     def _model_ready(self, exchange: Exchange, values: Mapping[str, str]) -> HttpAnswer:
@@ -193,7 +204,7 @@ def _description_length(exchange: Exchange, size: int) -> int:
     text = exchange.head.headers.get(_HEADER_LENGTH)
     if text is None:
         return size
-    if not (text.isascii() and text.isdecimal()) or int(text[:20]) > size:
+    if not (text.isascii() and text.isdecimal()) or len(text) > _MOST_DIGITS or int(text) > size:
         raise InvalidArgumentError(
             f"Unable to parse {_HEADER_LENGTH_NAME}, got: {text}: it must be a number from 0 to the body's {size} bytes"
         )

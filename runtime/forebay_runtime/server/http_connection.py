@@ -189,7 +189,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._head = head
         if head.content_length > self._service.max_body_bytes:
             raise BodyTooLargeError
-        if head.expects_continue and self._filled < head.content_length:
+        if head.expects_continue and (self._filled < head.content_length or (head.chunked and not self._filled)):
             self._transport.write(_CONTINUE)
         if head.chunked:
             self._chunks = ChunkDecoder(self._service.max_body_bytes)

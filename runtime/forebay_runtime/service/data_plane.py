@@ -12,6 +12,7 @@ from forebay_runtime.service.call_queue import Call, Reply
 from forebay_runtime.service.loaded_version import LoadedVersion
 from forebay_runtime.service.model_store import ModelStore
 
+_MOST_DIGITS: Final = 20
 _LARGEST_VERSION: Final = (1 << 63) - 1
 
 
@@ -34,7 +35,7 @@ def version_of(text: str) -> int | None:
     """
     if not text:
         return None
-    if text.isdecimal() and text.isascii() and 0 < int(text[:20]) <= _LARGEST_VERSION:
+    if text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS and 0 < int(text) <= _LARGEST_VERSION:
         return int(text)
     raise InvalidArgumentError(
         f"failed to get model version from specified version string '{text}', version should be an integral value > 0"
