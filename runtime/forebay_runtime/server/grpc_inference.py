@@ -17,6 +17,7 @@ from forebay_schema.logs import Logger
 _log = Logger(__name__)
 _STREAM_AHEAD: Final = 1024
 """How many requests of a stream may be on their way before the next is read."""
+_PATIENCE_S: Final = 0.5
 
 Outcome = bytes | RequestError
 
@@ -90,16 +91,27 @@ class GrpcInference:
 
     def _read(self, messages: Iterator[bytes], context: Any, on_their_way: "queue.Queue[Waiter | None]") -> None:
         waiters: list[Waiter] = []
-        context.add_callback(lambda: _all_gone(waiters))
+        ended = threading.Event()
+
+        def end() -> None:
+            ended.set()
+            _all_gone(waiters)
+
+        if not context.add_callback(end):
+            end()
         try:
             for message in messages:
                 waiter = self._begin(message, context)
                 waiters[:] = [*(earlier for earlier in waiters if earlier.outcome is None), waiter]
-                on_their_way.put(waiter)
+                if ended.is_set():
+                    # It came too late to be among those that `end` saw.
+                    waiter.gone()
+                    break
+                _put(on_their_way, waiter, ended)
         except Exception as error:
             # grpcio raises out of the iterator when the client goes away.
             _log.debug("stream ended", reason=repr(error))
-        on_their_way.put(None)
+        _put(on_their_way, None, ended)
 
     def _begin(self, message: bytes, context: Any) -> Waiter:
         waiter = Waiter(self._loop)
@@ -143,6 +155,18 @@ def _answer(loaded: LoadedVersion, plan: InferPlan, outcome: Mapping[str, Array]
     except Exception:
         _log.exception("answer failed", protocol="grpc", model=loaded.key.model)
         return InternalError("the model's outputs cannot be sent, see the server's log")
+
+
+def _put(on_their_way: "queue.Queue[Waiter | None]", waiter: Waiter | None, ended: threading.Event) -> None:
+    """Wait for room in the queue, but not for ever when nobody will take anything out of it any more."""
+    while True:
+        try:
+            on_their_way.put(waiter, timeout=_PATIENCE_S)
+        except queue.Full:
+            if ended.is_set():
+                return
+        else:
+            return
 
 
 def _all_gone(waiters: list[Waiter]) -> None:
