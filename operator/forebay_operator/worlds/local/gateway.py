@@ -113,10 +113,11 @@ class Gateway:
         """Read the stream of demand, again and again."""
         while True:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-                await read_demand(self._file("gateway.sock"), SILENCE_S, self._hear)
+                await read_demand(self._file("gateway.sock"), SILENCE_S, self.hear)
             await asyncio.sleep(_FIRST_BACKOFF_S)
 
-    def _hear(self, line: bytes) -> None:
+    def hear(self, line: bytes) -> None:
+        """Take a line of the stream of demand into account."""
         try:
             seen = self._seen.after(DemandLine.from_json(line)).among(self._addresses())
         except DocumentError:
