@@ -30,8 +30,10 @@ def kubelet(here: Site) -> Kubelet:
 
 @pytest.fixture(autouse=True)
 def clean(here: Site) -> Iterator[None]:
-    """Each test begins without models."""
+    """Each test begins without models and quotas, however the last one ended."""
     yield
+    for each in here.all("resourcequotas"):
+        here.api.delete(here.path("resourcequotas", each["metadata"]["name"]))
     for each in here.all("modeldeployments"):
         here.api.delete(here.path("modeldeployments", each["metadata"]["name"]))
     eventually(lambda: not here.all("jobs") and not here.all("services"), "objects of the last test stay")
@@ -49,7 +51,7 @@ def test_a_quota_of_pods_that_is_used_up_is_named_and_raising_it_is_enough(here:
     quota = _quota(here, {"pods": "0"})
     here.deploy("scaling", here.model_file())
     summary = here.wait_for_summary("scaling", "quota")
-    assert "raise the ResourceQuota" in summary
+    assert "raise the resourcequota" in summary.lower()
     here.api.delete(quota)
     here.wait_until_ready("scaling", timeout_s=120)
 
@@ -58,7 +60,7 @@ def test_a_quota_of_jobs_that_is_used_up_is_named_and_raising_it_is_enough(here:
     quota = _quota(here, {"count/jobs.batch": "0"})
     here.deploy("scaling", here.model_file(7.0))
     summary = here.wait_for_summary("scaling", "exceeded quota")
-    assert "raise the ResourceQuota of the namespace" in summary
+    assert "raise the resourcequota of the namespace" in summary.lower()
     here.api.delete(quota)
     here.wait_for_summary("scaling", "Ready: 1 of 1")
 
@@ -68,7 +70,7 @@ def test_a_service_of_somebody_else_is_left_alone_and_named(here: Site) -> None:
     here.api.create(here.path("services"), foreign)
     here.deploy("taken", here.model_file())
     summary = here.wait_for_summary("taken", "already exists")
-    assert "rename the ModelDeployment, or delete what has its name" in summary
+    assert "rename the modeldeployment, or delete what has its name" in summary.lower()
     service = here.api.get(here.path("services", "taken"))
     assert service["spec"]["selector"] == {"app": "other"}
     assert "ownerReferences" not in service["metadata"]
@@ -137,7 +139,7 @@ def test_an_image_that_cannot_be_pulled_is_named_and_the_conversion_goes_on_once
     kubelet.trouble = trouble
     here.deploy("scaling", here.model_file(11.0))
     summary = here.wait_for_summary("scaling", "cannot be pulled")
-    assert "check its name and pull secret" in summary
+    assert "check its name and pull secret" in summary.lower()
     kubelet.trouble = lambda _: None
     here.wait_for_summary("scaling", "Ready: 1 of 1")
 
