@@ -9,8 +9,11 @@ import threading
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from forebay_schema import metrics
 from forebay_schema.repository import LoadOrder
@@ -173,6 +176,28 @@ def test_a_server_ends_after_its_answers_have_been_taken(tmp_path: Path) -> None
         answer = slow.answer()
         assert (answer.status, len(answer.body) > 2 * size) == (200, True)
         assert running.process.wait(60) == 0
+
+
+def test_loads_that_hang_keep_no_health_check_from_its_thread(tmp_path: Path) -> None:
+    with (
+        socket.socket() as silent,
+        running_server(tmp_path, "--model-control-mode", "explicit") as running,
+        grpc.insecure_channel(f"127.0.0.1:{running.grpc}") as channel,
+    ):
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        hanging: list[Any] = []
+        for number in range(12):
+            request: Any = service_pb2.RepositoryModelLoadRequest(model_name=f"m{number}")
+            request.parameters["forebay_artifact"].string_param = f"http://127.0.0.1:{silent.getsockname()[1]}/artifact"
+            request.parameters["forebay_digest"].string_param = "0" * 64
+            request.parameters["forebay_version"].int64_param = 1
+            request.parameters["forebay_sequence"].int64_param = 1
+            hanging.append(stub.RepositoryModelLoad.future(request))
+        wait_for(lambda: len(running.index()) >= 8, "as many loads hang as there are threads for the rest")
+        assert stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=30).live
+        running.process.kill()
 
 
 def broken(server: Server, order: LoadOrder) -> None:

@@ -15,7 +15,10 @@ _LARGEST_MESSAGE: Final = (1 << 31) - 1
 # A thread waits with each request: their number bounds how many can queue. They are made as they are needed.
 _INFER_THREADS: Final = 1024
 _STREAM_THREADS: Final = 256
+# Loads and unloads take as long as they take: health checks and metadata have threads of their own.
+_ORDER_THREADS: Final = 64
 _OTHER_THREADS: Final = 8
+_ORDERS: Final = ("RepositoryModelLoad", "RepositoryModelUnload")
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
     ("grpc.max_send_message_length", _LARGEST_MESSAGE),
@@ -36,10 +39,10 @@ class GrpcServer:
         pools = [
             ThreadPoolExecutor(_INFER_THREADS, thread_name_prefix="grpc-infer"),
             ThreadPoolExecutor(_STREAM_THREADS, thread_name_prefix="grpc-stream"),
-            ThreadPoolExecutor(_OTHER_THREADS, thread_name_prefix="grpc"),
+            ThreadPoolExecutor(_ORDER_THREADS, thread_name_prefix="grpc-order"),
         ]
-        self._server: Any = grpc.server(pools[2], options=_OPTIONS)
-        self._server.add_registered_method_handlers(_SERVICE, _handlers(api, inference, pools[0], pools[1]))
+        self._server: Any = grpc.server(ThreadPoolExecutor(_OTHER_THREADS, thread_name_prefix="grpc"), options=_OPTIONS)
+        self._server.add_registered_method_handlers(_SERVICE, _handlers(api, inference, *pools))
         health = grpc.unary_unary_rpc_method_handler(api.health)
         self._server.add_registered_method_handlers("grpc.health.v1.Health", {"Check": health})
         try:
@@ -54,15 +57,20 @@ class GrpcServer:
 
 
 def _handlers(
-    api: GrpcApi, inference: GrpcInference, infer_pool: ThreadPoolExecutor, stream_pool: ThreadPoolExecutor
+    api: GrpcApi,
+    inference: GrpcInference,
+    infer_pool: ThreadPoolExecutor,
+    stream_pool: ThreadPoolExecutor,
+    order_pool: ThreadPoolExecutor,
 ) -> dict[str, Any]:
     handlers: dict[str, Any] = {}
     for method in service.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods:
         request = getattr(service, method.input_type.name)
         response = getattr(service, method.output_type.name)
-        handlers[method.name] = grpc.unary_unary_rpc_method_handler(
-            api.behaviour(method.name), request.FromString, response.SerializeToString
-        )
+        behaviour: Any = api.behaviour(method.name)
+        if method.name in _ORDERS:
+            behaviour.experimental_thread_pool = order_pool
+        handlers[method.name] = grpc.unary_unary_rpc_method_handler(behaviour, request.FromString, response.SerializeToString)
 
     def infer(message: bytes, context: Any) -> bytes:
         return inference.infer(message, context)
