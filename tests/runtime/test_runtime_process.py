@@ -13,8 +13,9 @@ from typing import Any
 
 import grpc
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2_grpc
 
+from forebay_runtime.protocol.triton_messages import service
 from forebay_schema import metrics
 from forebay_schema.repository import LoadOrder
 from forebay_schema.serving import ServingConfig
@@ -189,14 +190,17 @@ def test_loads_that_hang_keep_no_health_check_from_its_thread(tmp_path: Path) ->
         stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         hanging: list[Any] = []
         for number in range(12):
-            request: Any = service_pb2.RepositoryModelLoadRequest(model_name=f"m{number}")
+            request: Any = service.RepositoryModelLoadRequest(model_name=f"m{number}")
             request.parameters["forebay_artifact"].string_param = f"http://127.0.0.1:{silent.getsockname()[1]}/artifact"
             request.parameters["forebay_digest"].string_param = "0" * 64
             request.parameters["forebay_version"].int64_param = 1
             request.parameters["forebay_sequence"].int64_param = 1
             hanging.append(stub.RepositoryModelLoad.future(request))
-        wait_for(lambda: len(running.index()) >= 8, "as many loads hang as there are threads for the rest")
-        assert stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=30).live
+        wait_for(
+            lambda: list(running.index().values()).count("LOADING") >= 8,
+            "as many loads hang as there are threads for the rest",
+        )
+        assert stub.ServerLive(service.ServerLiveRequest(), timeout=30).live
         running.process.kill()
 
 
