@@ -98,6 +98,13 @@ class Up:
         except (tritonclient.utils.InferenceServerException, OSError) as error:
             return str(error)
 
+    def ask_grpc_or_say(self, name: str) -> list[float] | str:
+        """The same over gRPC."""
+        try:
+            return self.ask_grpc(name)
+        except tritonclient.utils.InferenceServerException as error:
+            return str(error)
+
     def pids(self, program: str = "") -> list[int]:
         """The processes that it started and that live, by a word of their command line."""
         mark = self.folder.mark()
