@@ -1,5 +1,6 @@
 """A real `forebay up` and the commands that talk to it."""
 
+import http.client
 import os
 import subprocess
 import sys
@@ -95,7 +96,8 @@ class Up:
         """The answer, or why there is none."""
         try:
             return self.ask_http(name)
-        except (tritonclient.utils.InferenceServerException, OSError) as error:
+        # A connection that its other end closed is of neither family: geventhttpclient's own error derives from http.client's.
+        except (tritonclient.utils.InferenceServerException, OSError, http.client.HTTPException) as error:
             return str(error)
 
     def ask_grpc_or_say(self, name: str) -> list[float] | str:
