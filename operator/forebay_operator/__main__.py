@@ -20,6 +20,7 @@ from forebay_operator.settings import (
     read_key,
     read_store_credentials,
 )
+from forebay_operator.worlds.clock import Clock
 from forebay_operator.worlds.kubernetes import watching
 from forebay_operator.worlds.kubernetes.api_server import ApiServer
 from forebay_operator.worlds.kubernetes.audit import Audit, wait_for_definition
@@ -29,7 +30,6 @@ from forebay_operator.worlds.kubernetes.metrics import OperatorMetrics
 from forebay_operator.worlds.kubernetes.pages import ListenError, Pages
 from forebay_operator.worlds.kubernetes.reign import Mandate, Means, Reign
 from forebay_operator.worlds.kubernetes.store import Store
-from forebay_operator.worlds.local.clock import Clock
 from forebay_schema import logs
 
 _WRONG_USAGE = 2

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from forebay_operator.worlds.local.clock import Clock
+from forebay_operator.worlds.clock import Clock
 from forebay_operator.worlds.local.processes import ProcessHost
 from forebay_operator.worlds.local.state import StateFolder, fresh_run_folder
 from forebay_operator.worlds.local.surroundings import Surroundings

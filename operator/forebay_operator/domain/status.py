@@ -118,3 +118,7 @@ class DeploymentStatus:
     provider: str = ""
     """The execution provider that servers report; empty until one does."""
     scaling: ScalingStatus | None = None
+
+    def condition(self, kind: ConditionType) -> Condition | None:
+        """The condition of a kind, if there is one."""
+        return next((condition for condition in self.conditions if condition.type is kind), None)

@@ -13,10 +13,10 @@ from forebay_operator.manifests.conversion import CONTAINER, job
 from forebay_operator.manifests.installation import Installation
 from forebay_operator.manifests.kinds import JOB_EVENTS, JOBS, PODS, Ref
 from forebay_operator.manifests.owners import Owner
+from forebay_operator.worlds.conversion_documents import order_of, outcome_of
 from forebay_operator.worlds.kubernetes import pods
 from forebay_operator.worlds.kubernetes.store import Seen, Store
 from forebay_operator.worlds.kubernetes.writer import Wanted, Writer, wanted
-from forebay_operator.worlds.local.conversion_documents import order_of, outcome_of
 from forebay_schema.conversion import ConversionResult
 from forebay_schema.documents import DocumentError
 

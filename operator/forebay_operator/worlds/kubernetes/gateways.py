@@ -15,10 +15,10 @@ from typing import Final
 import aiohttp
 
 from forebay_operator.domain.snapshot import GatewayDemand
+from forebay_operator.worlds.demand import DemandSeen
 from forebay_operator.worlds.kubernetes import pods
 from forebay_operator.worlds.kubernetes.gateway_pods import GatewayPods
 from forebay_operator.worlds.kubernetes.store import Seen
-from forebay_operator.worlds.local.demand import DemandSeen
 from forebay_schema.addresses import ModelAddress
 from forebay_schema.demand import DemandLine
 from forebay_schema.documents import DocumentError

@@ -8,6 +8,7 @@ from typing import Final
 
 from forebay_operator.domain.snapshot import Settings
 from forebay_operator.manifests.installation import Installation
+from forebay_operator.worlds.clock import Clock
 from forebay_operator.worlds.kubernetes.addresses import Addresses
 from forebay_operator.worlds.kubernetes.api_server import ApiServer
 from forebay_operator.worlds.kubernetes.artifacts import Artifacts
@@ -27,7 +28,6 @@ from forebay_operator.worlds.kubernetes.statuses import Statuses
 from forebay_operator.worlds.kubernetes.store import Store
 from forebay_operator.worlds.kubernetes.world import KubernetesWorld, Parts
 from forebay_operator.worlds.kubernetes.writer import Writer
-from forebay_operator.worlds.local.clock import Clock
 from forebay_operator.worlds.loop import StepLoop
 from forebay_schema.logs import Logger
 

@@ -12,7 +12,6 @@ from forebay_operator.manifests.status import status as status_manifest
 from forebay_operator.worlds.kubernetes.models import Model, Models, own_status
 from forebay_operator.worlds.kubernetes.store import Seen
 from forebay_operator.worlds.kubernetes.writer import Tell, Writer
-from forebay_operator.worlds.local.announcements import condition_of
 from forebay_schema.addresses import ModelAddress
 
 _FAILURES: Final = frozenset({"ConversionFailed", "LoadFailed", "NoRoom", "NoDevice"})
@@ -123,7 +122,7 @@ def changes(before: DeploymentStatus | None, after: DeploymentStatus) -> list[Ne
         for each in _decisions(after)
         if each not in _decisions(before)
     ]
-    was, now = condition_of(before, ConditionType.READY) if before else None, condition_of(after, ConditionType.READY)
+    was, now = before.condition(ConditionType.READY) if before else None, after.condition(ConditionType.READY)
     if now is None or (was is not None and (was.status, was.reason) == (now.status, now.reason)):
         return told
     if now.reason in _FAILURES:

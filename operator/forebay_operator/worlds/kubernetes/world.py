@@ -16,6 +16,7 @@ from forebay_operator.domain.actions import (
     WriteStatus,
 )
 from forebay_operator.domain.snapshot import Pool, Server, ServerPhase, Settings, Snapshot
+from forebay_operator.worlds.clock import Clock
 from forebay_operator.worlds.kubernetes.addresses import Addresses
 from forebay_operator.worlds.kubernetes.artifacts import Artifacts
 from forebay_operator.worlds.kubernetes.capacity import CapacityView
@@ -27,7 +28,6 @@ from forebay_operator.worlds.kubernetes.routes import RouteHistory
 from forebay_operator.worlds.kubernetes.secrets import Secrets
 from forebay_operator.worlds.kubernetes.servers import Servers
 from forebay_operator.worlds.kubernetes.statuses import Statuses
-from forebay_operator.worlds.local.clock import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What is worth a line when a status changes: structure and reasons, never live figures alone."""
 
-from forebay_operator.domain.status import Condition, ConditionStatus, ConditionType, DeploymentStatus, ScalingDecision
+from forebay_operator.domain.status import ConditionStatus, ConditionType, DeploymentStatus, ScalingDecision
 
 
 def announcements(before: DeploymentStatus | None, after: DeploymentStatus) -> list[str]:
@@ -11,11 +11,6 @@ def announcements(before: DeploymentStatus | None, after: DeploymentStatus) -> l
     return told
 
 
-def condition_of(status: DeploymentStatus, kind: ConditionType) -> Condition | None:
-    """The condition of a kind, if the status has one."""
-    return next((condition for condition in status.conditions if condition.type is kind), None)
-
-
 def _structure(status: DeploymentStatus) -> object:
     conditions = [(condition.type, condition.status, condition.reason) for condition in status.conditions]
     traffic = [(share.version, share.weight) for share in status.traffic]
@@ -23,7 +18,7 @@ def _structure(status: DeploymentStatus) -> object:
 
 
 def _ready(status: DeploymentStatus) -> bool:
-    condition = condition_of(status, ConditionType.READY)
+    condition = status.condition(ConditionType.READY)
     return condition is not None and condition.status is ConditionStatus.TRUE
 
 

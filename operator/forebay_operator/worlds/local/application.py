@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from forebay_operator.domain.snapshot import Settings
+from forebay_operator.worlds.clock import Clock
 from forebay_operator.worlds.local import log_files
 from forebay_operator.worlds.local.admission import Admission
-from forebay_operator.worlds.local.clock import Clock
 from forebay_operator.worlds.local.control_api import ControlApi
 from forebay_operator.worlds.local.control_loop import ControlLoop
 from forebay_operator.worlds.local.conversions import Conversions

@@ -13,8 +13,8 @@ from typing import ClassVar, Final
 from forebay_operator.domain.actions import StartConversion
 from forebay_operator.domain.snapshot import Conversion, ConversionFailure, ConversionId, ConversionPhase
 from forebay_operator.domain.status import Artifact
+from forebay_operator.worlds.conversion_documents import order_of, outcome_of
 from forebay_operator.worlds.local import log_files
-from forebay_operator.worlds.local.conversion_documents import order_of, outcome_of
 from forebay_operator.worlds.local.processes import Command, Process
 from forebay_operator.worlds.local.state import replace_text
 from forebay_operator.worlds.local.surroundings import Surroundings

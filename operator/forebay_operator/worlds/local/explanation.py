@@ -8,7 +8,6 @@ from forebay_operator.domain.routes import Route, RouteState
 from forebay_operator.domain.snapshot import Conversion, ConversionPhase, Holding, Server, Snapshot
 from forebay_operator.domain.status import Artifact, ConditionStatus, ConditionType, DeploymentStatus, FootprintSource
 from forebay_operator.domain.wording import bytes_text, clause, counted, seconds_text
-from forebay_operator.worlds.local.announcements import condition_of
 from forebay_operator.worlds.local.picture import holdings_of
 
 
@@ -140,7 +139,7 @@ def _missing(deployment: Deployment) -> list[str]:
     status = deployment.status
     if status is None:
         return ["the first look of the controller"]
-    found = [condition_of(status, kind) for kind in (ConditionType.CONVERTED, ConditionType.PLACED, ConditionType.READY)]
+    found = [status.condition(kind) for kind in (ConditionType.CONVERTED, ConditionType.PLACED, ConditionType.READY)]
     missing = [condition.message for condition in found if condition and condition.status is not ConditionStatus.TRUE]
     if status.observed_generation != deployment.generation:
         missing.append("the controller has not looked at the latest change yet")

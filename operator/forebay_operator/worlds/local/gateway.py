@@ -12,7 +12,7 @@ import aiohttp
 
 from forebay_operator.domain.routes import Route
 from forebay_operator.domain.snapshot import GatewayDemand
-from forebay_operator.worlds.local.demand import DemandSeen
+from forebay_operator.worlds.demand import DemandSeen
 from forebay_operator.worlds.local.demand_stream import read_demand
 from forebay_operator.worlds.local.lasting import keep_going
 from forebay_operator.worlds.local.leftovers import Group

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from forebay_operator.worlds.local.clock import Clock
+from forebay_operator.worlds.clock import Clock
 from forebay_operator.worlds.local.processes import ProcessHost
 from forebay_operator.worlds.local.state import StateFolder
 

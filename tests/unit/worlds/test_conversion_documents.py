@@ -5,7 +5,7 @@ from forebay_operator.domain.deployment import Source, TensorShape, Verification
 from forebay_operator.domain.routes import Endpoint, Route, RouteState, WeightedVersion
 from forebay_operator.domain.snapshot import ConversionFailure, ConversionId
 from forebay_operator.domain.status import Artifact
-from forebay_operator.worlds.local.conversion_documents import order_of, outcome_of
+from forebay_operator.worlds.conversion_documents import order_of, outcome_of
 from forebay_operator.worlds.local.route_documents import route_table
 from forebay_schema import conversion as documents
 from forebay_schema.addresses import ModelAddress

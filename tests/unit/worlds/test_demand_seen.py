@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay_operator.worlds.local.demand import DemandSeen
+from forebay_operator.worlds.demand import DemandSeen
 from forebay_schema.addresses import ModelAddress
 from forebay_schema.demand import DemandLine, ModelDemand
 
