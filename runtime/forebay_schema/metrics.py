@@ -28,5 +28,8 @@ MODEL_INFO: Final = "forebay_model_info"
 DEVICE_MEMORY: Final = "forebay_device_memory_total_bytes"
 """Device memory that models may take; labels `kind` (cpu, gpu, simulated) and `name`."""
 
+REFUSED_CALLS: Final = "forebay_grpc_refused_calls_total"
+"""gRPC calls that were refused because as many as the server takes at once were under way; no labels."""
+
 SERVER_DRAINING: Final = "forebay_server_draining"
 """1 from SIGTERM on: no new replicas here."""

@@ -8,10 +8,14 @@ from typing import Any
 
 import grpc
 import hpack
+import numpy as np
 import pytest
+import tritonclient.grpc as triton_grpc
 from tritonclient.grpc import service_pb2_grpc
+from tritonclient.utils import InferenceServerException
 
 from forebay_runtime.protocol.triton_messages import service
+from forebay_runtime.server.grpc_server import INFER_CALLS
 from forebay_schema.repository import LoadOrder, UnloadOrder
 from forebay_schema.serving import ServingConfig
 from runtime_models import add_model, put_artifact
@@ -52,6 +56,10 @@ def waiting(server: Server) -> float:
 
 def executing(server: Server) -> float:
     return server.metric("forebay_model_executing", model="m")
+
+
+def under_way(server: Server) -> float:
+    return waiting(server) + executing(server)
 
 
 def grpc_infer(server: Server, *metadata: tuple[str, str]) -> tuple[Any, Any, list[tuple[str, str]]]:
@@ -174,6 +182,46 @@ def test_a_server_that_cannot_finish_in_time_ends_all_the_same(stuck: Server) ->
         wait_for(lambda: executing(stuck) == 1, "the request executes")
         assert stuck.terminate() == 0
     assert answers == []
+
+
+def test_no_grpc_call_waits_where_queue_depth_does_not_show_it(stuck: Server) -> None:
+    given = triton_grpc.InferInput("x", [1, 16], "FP32")
+    given.set_data_from_numpy(np.ones((1, 16), np.float32))
+    refusals: list[InferenceServerException] = []
+
+    def answered(result: Any, error: Any) -> None:  # noqa: ARG001 - tritonclient's signature
+        if error.status() != "StatusCode.CANCELLED":
+            refusals.append(error)
+
+    with triton_grpc.InferenceServerClient(f"127.0.0.1:{stuck.grpc}") as client:
+        calls = [client.async_infer("m", [given], answered) for _ in range(INFER_CALLS + 3)]
+        wait_for(lambda: under_way(stuck) == INFER_CALLS, "all calls but three wait")
+        wait_for(lambda: len(refusals) == 3, "the three are refused")
+        assert {(refusal.status(), refusal.message()) for refusal in refusals} == {
+            (
+                "StatusCode.UNAVAILABLE",
+                "this server already has 1024 gRPC inference calls waiting or in execution, which is its limit: try again"
+                " later, or with fewer calls at once",
+            )
+        }
+        assert stuck.metric("forebay_grpc_refused_calls_total") == 3
+        code, _, metadata = grpc_infer(stuck, ("forebay-version", "1"))
+        assert (code, dict(metadata)["x-forebay-retry"]) == (grpc.StatusCode.UNAVAILABLE, "calls-full")
+        assert (client.is_server_live(), client.is_model_ready("m")) == (True, True)
+        one = calls[INFER_CALLS // 2]
+        assert one is not None
+        one.cancel()
+        wait_for(lambda: under_way(stuck) == INFER_CALLS - 1, "one has left")
+
+        def taken() -> bool:
+            """Its thread may be free a moment later than its place in the queue."""
+            refused = len(refusals)
+            client.async_infer("m", [given], answered)
+            wait_for(lambda: under_way(stuck) == INFER_CALLS or len(refusals) > refused, "it is taken or refused")
+            return under_way(stuck) == INFER_CALLS
+
+        wait_for(taken, "there is room for one more")
+        stuck.process.kill()
 
 
 def test_a_client_that_goes_away_leaves_the_queue(stuck: Server) -> None:

@@ -1,7 +1,7 @@
 """grpcio's server: which RPC is answered by what, in which threads."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import grpc
@@ -9,16 +9,26 @@ import grpc
 from forebay_runtime.protocol.triton_messages import service
 from forebay_runtime.server.grpc_api import GrpcApi
 from forebay_runtime.server.grpc_inference import GrpcInference
+from forebay_runtime.server.grpc_threads import CallLimit, CallThreads
 
 _SERVICE: Final = "inference.GRPCInferenceService"
 _LARGEST_MESSAGE: Final = (1 << 31) - 1
-# A thread waits with each request: their number bounds how many can queue. They are made as they are needed.
-_INFER_THREADS: Final = 1024
-_STREAM_THREADS: Final = 256
-# Loads and unloads take as long as they take: health checks and metadata have threads of their own.
-_ORDER_THREADS: Final = 64
-_OTHER_THREADS: Final = 8
-_ORDERS: Final = ("RepositoryModelLoad", "RepositoryModelUnload")
+INFER_CALLS: Final = 1024
+STREAM_CALLS: Final = 256
+# Loads and unloads take as long as they take, and what waits must not keep health checks from a thread.
+ORDER_CALLS: Final = 64
+OTHER_CALLS: Final = 64
+HEALTH_CALLS: Final = 16
+_KINDS: Final = {
+    "ModelInfer": "inference",
+    "ModelStreamInfer": "stream",
+    "RepositoryModelLoad": "load or unload",
+    "RepositoryModelUnload": "load or unload",
+    "ServerLive": "health",
+    "ServerReady": "health",
+}
+_OTHER: Final = "other"
+_HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
     ("grpc.max_send_message_length", _LARGEST_MESSAGE),
@@ -28,23 +38,35 @@ _OPTIONS: Final = (
 
 
 class GrpcServer:
-    """Listens at once; `stop` takes nothing new and ends what is still there after a grace."""
+    """Listens at once; `stop` takes nothing new and ends what is still there after a grace.
 
-    def __init__(self, api: GrpcApi, inference: GrpcInference, address: str, port: int) -> None:
-        """Listen on the address.
+    A thread waits with each call, so their number bounds how many calls can be under way: 1,024 inferences, 256 streams (of
+    up to 1,024 requests each), 64 loads and unloads, 16 health checks and 64 of everything else. One more is refused with
+    UNAVAILABLE, by the retry answer where it came through the gateway.
+    """
+
+    def __init__(
+        self, api: GrpcApi, inference: GrpcInference, address: str, port: int, on_refused: Callable[[], None]
+    ) -> None:
+        """Listen on the address; `on_refused` is called for each call beyond a limit, in any thread.
 
         Raises:
             OSError: it cannot be had.
         """
-        pools = [
-            ThreadPoolExecutor(_INFER_THREADS, thread_name_prefix="grpc-infer"),
-            ThreadPoolExecutor(_STREAM_THREADS, thread_name_prefix="grpc-stream"),
-            ThreadPoolExecutor(_ORDER_THREADS, thread_name_prefix="grpc-order"),
-        ]
-        self._server: Any = grpc.server(ThreadPoolExecutor(_OTHER_THREADS, thread_name_prefix="grpc"), options=_OPTIONS)
-        self._server.add_registered_method_handlers(_SERVICE, _handlers(api, inference, *pools))
-        health = grpc.unary_unary_rpc_method_handler(api.health)
-        self._server.add_registered_method_handlers("grpc.health.v1.Health", {"Check": health})
+        kinds = (
+            CallThreads(INFER_CALLS, "inference"),
+            CallThreads(STREAM_CALLS, "stream"),
+            CallThreads(ORDER_CALLS, "load or unload"),
+            CallThreads(HEALTH_CALLS, "health"),
+            CallThreads(OTHER_CALLS, _OTHER),
+        )
+        threads = _threads_of_methods({kind.kind: kind for kind in kinds})
+        limit = CallLimit(threads, on_refused)
+        self._server: Any = grpc.server(kinds[-1], options=_OPTIONS, interceptors=[limit])
+        handlers = _handlers(api, inference, threads)
+        self._server.add_registered_method_handlers(_SERVICE, handlers)
+        health = _in_threads(api.health, threads[f"/{_HEALTH_SERVICE}/Check"])
+        self._server.add_registered_method_handlers(_HEALTH_SERVICE, {"Check": grpc.unary_unary_rpc_method_handler(health)})
         try:
             self.port = int(self._server.add_insecure_port(f"{address}:{port}"))
         except RuntimeError as error:
@@ -56,32 +78,35 @@ class GrpcServer:
         await asyncio.to_thread(stopped.wait)
 
 
-def _handlers(
-    api: GrpcApi,
-    inference: GrpcInference,
-    infer_pool: ThreadPoolExecutor,
-    stream_pool: ThreadPoolExecutor,
-    order_pool: ThreadPoolExecutor,
-) -> dict[str, Any]:
+def _methods() -> Sequence[Any]:
+    return list(service.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods)
+
+
+def _threads_of_methods(by_kind: Mapping[str, CallThreads]) -> dict[str, CallThreads]:
+    threads = {f"/{_SERVICE}/{method.name}": by_kind[_KINDS.get(method.name, _OTHER)] for method in _methods()}
+    return {**threads, f"/{_HEALTH_SERVICE}/Check": by_kind["health"]}
+
+
+def _handlers(api: GrpcApi, inference: GrpcInference, threads: Mapping[str, CallThreads]) -> dict[str, Any]:
     handlers: dict[str, Any] = {}
-    for method in service.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods:
+    for method in _methods():
         request = getattr(service, method.input_type.name)
         response = getattr(service, method.output_type.name)
-        behaviour: Any = api.behaviour(method.name)
-        if method.name in _ORDERS:
-            behaviour.experimental_thread_pool = order_pool
+        behaviour = _in_threads(api.behaviour(method.name), threads[f"/{_SERVICE}/{method.name}"])
         handlers[method.name] = grpc.unary_unary_rpc_method_handler(behaviour, request.FromString, response.SerializeToString)
-
-    def infer(message: bytes, context: Any) -> bytes:
-        return inference.infer(message, context)
-
-    def stream_infer(messages: Any, context: Any) -> Any:
-        return inference.stream_infer(messages, context)
-
-    # Requests that wait must not keep health checks from a thread; grpcio takes a handler's own pool from this attribute.
-    infer.experimental_thread_pool = infer_pool  # type: ignore[attr-defined]
-    stream_infer.experimental_thread_pool = stream_pool  # type: ignore[attr-defined]
     # Bytes in and out: tensors are cut out of the message, not parsed.
+    infer = _in_threads(inference.infer, threads[f"/{_SERVICE}/ModelInfer"])
     handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(infer)
+    stream_infer = _in_threads(inference.stream_infer, threads[f"/{_SERVICE}/ModelStreamInfer"])
     handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(stream_infer)
     return handlers
+
+
+def _in_threads(behaviour: Callable[[Any, Any], Any], threads: CallThreads) -> Any:
+    """The behaviour with threads of its own: grpcio takes them from this attribute."""
+
+    def run(request: Any, context: Any) -> Any:
+        return behaviour(request, context)
+
+    run.experimental_thread_pool = threads  # type: ignore[attr-defined]
+    return run

@@ -128,6 +128,12 @@ def page(data_plane: DataPlane, device: Device) -> str:
         "Device memory that models may take",
         [((("kind", device.kind), ("name", device.name)), device.total_bytes)],
     )
+    lines += _family(
+        metrics.REFUSED_CALLS,
+        "counter",
+        "gRPC calls refused because as many as the server takes at once were under way",
+        [((), data_plane.refused_calls)],
+    )
     lines += _family(metrics.SERVER_DRAINING, "gauge", "1 once the server is shutting down", [((), int(data_plane.draining))])
     return "\n".join(lines) + "\n"
 

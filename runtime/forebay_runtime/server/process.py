@@ -125,7 +125,11 @@ def _control(settings: Settings, scratch: Path, store: ModelStore, loader: Loade
 def _grpc(settings: Settings, data_plane: DataPlane, control: RepositoryControl, token: str) -> GrpcServer:
     loop = asyncio.get_running_loop()
     api = GrpcApi(data_plane, control, token=token, loop=loop)
-    return GrpcServer(api, GrpcInference(data_plane, loop), settings.grpc_address, settings.grpc_port)
+
+    def on_refused() -> None:
+        loop.call_soon_threadsafe(data_plane.refused)
+
+    return GrpcServer(api, GrpcInference(data_plane, loop), settings.grpc_address, settings.grpc_port, on_refused)
 
 
 def _stop_signal() -> asyncio.Event:

@@ -50,6 +50,11 @@ class DataPlane:
         self._strict_readiness = strict_readiness
         self.started = False
         self.draining = False
+        self.refused_calls = 0
+        """gRPC calls that were refused because too many were under way."""
+
+    def refused(self) -> None:
+        self.refused_calls += 1
 
     @property
     def store(self) -> ModelStore:
