@@ -22,16 +22,25 @@ writes that it orders have to get on."""
 _log: Final = Logger("forebay.control")
 
 Stepped = Callable[[Snapshot, Sequence[Action], float], None]
+"""Told what a step saw, what it ordered, and the seconds that it took to decide."""
 
 
 class StepLoop:
     """Runs the step over a world until it is cancelled."""
 
-    def __init__(self, world: World, changed: asyncio.Event, stepped: Stepped) -> None:
-        """`changed`: set when something happened that the step should look at. `stepped`: told of each step."""
+    def __init__(
+        self,
+        world: World,
+        changed: asyncio.Event,
+        *,
+        stepped: Stepped = lambda _snapshot, _actions, _seconds: None,
+        failed: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
+        """`changed`: set when something happened that the step should look at. `stepped`, `failed`: told of each step."""
         self._world = world
         self._changed = changed
         self._stepped = stepped
+        self._failed = failed
         self._memory = Memory()
 
     async def run(self) -> None:
@@ -47,13 +56,18 @@ class StepLoop:
         self._changed.clear()
         began = time.monotonic()
         try:
-            snapshot = self._world.observe()
-            decided = time.monotonic()
-            result = step(snapshot, self._memory)
-            decided = time.monotonic() - decided
-            self._world.act(result.actions)
-            self._memory = result.memory
-            self._stepped(snapshot, result.actions, decided)
-        except Exception:
+            self._observe_decide_act()
+        except Exception as error:
             _log.exception("the control step failed")
+            self._failed(error)
         return time.monotonic() - began
+
+    def _observe_decide_act(self) -> None:
+        snapshot = self._world.observe()
+        began = time.monotonic()
+        result = step(snapshot, self._memory)
+        decided = time.monotonic() - began
+        self._world.act(result.actions)
+        self._memory = result.memory
+        self._stepped(snapshot, result.actions, decided)
+        _log.debug("stepped", milliseconds=round(decided * 1000, 1), actions=len(result.actions))

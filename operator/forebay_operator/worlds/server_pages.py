@@ -1,19 +1,23 @@
-"""The two pages of a server, read as often as once a second from a thousand servers: one regular expression, no parser.
+"""A server's two pages, Triton's repository index and its metrics: what they say, and what it therefore holds.
 
-Only the families that the controller asks for are looked at, and labels that were seen before are not read again.
+They are read as often as once a second from a thousand servers: one regular expression, no parser. Only the families that the
+controller asks for are looked at, and labels that were seen before are not read again.
 """
 
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from forebay_operator.worlds.local.server_pages import MetricsPage
+from forebay_operator.domain.snapshot import Holding, HoldingPhase
 from forebay_schema import metrics
 from forebay_schema.repository import IndexEntry
 
+LOST_AFTER_S: Final = 10.0
+"""Silence after which a server counts as lost. Generous: its event loop may wait for a busy machine."""
 _FAMILIES: Final = (
     metrics.PENDING,
     metrics.REQUEST_SUCCESS,
@@ -23,12 +27,30 @@ _FAMILIES: Final = (
     metrics.MODEL_MEMORY,
     metrics.MODEL_INSTANCES,
     metrics.MODEL_INFO,
-    metrics.DEVICE_MEMORY,
     metrics.SERVER_DRAINING,
 )
 _WANTED: Final = re.compile(rf"^({'|'.join(_FAMILIES)})(?:{{([^\n]*)}})? (\S+)".encode(), re.MULTILINE)
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_PHASES: Final = {
+    "READY": HoldingPhase.READY,
+    "LOADING": HoldingPhase.LOADING,
+    "UNLOADING": HoldingPhase.UNLOADING,
+    "UNAVAILABLE": HoldingPhase.FAILED,
+}
+_UNLOADED: Final = frozenset({"", "unloaded"})
+"""Reasons with which Triton lists what it once held and let go: no failures."""
 _Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsPage:
+    """A metrics page, by what the controller asks of it."""
+
+    by_version: Mapping[_Key, Mapping[str, float]] = field(default_factory=dict)
+    """For each model and version, the metrics that have these labels; several samples of one metric are added up."""
+    info: Mapping[_Key, Mapping[str, str]] = field(default_factory=dict)
+    """The labels of `forebay_model_info`."""
+    draining: bool = False
 
 
 def read_metrics(page: bytes) -> MetricsPage:
@@ -39,7 +61,6 @@ def read_metrics(page: bytes) -> MetricsPage:
     """
     by_version: dict[_Key, dict[str, float]] = defaultdict(dict)
     info: dict[_Key, Mapping[str, str]] = {}
-    memory: int | None = None
     draining = False
     for family, labels, value in _WANTED.findall(page):
         key, named = _labels(labels)
@@ -49,11 +70,9 @@ def read_metrics(page: bytes) -> MetricsPage:
             figures[name] = figures.get(name, 0.0) + float(value)
             if name == metrics.MODEL_INFO:
                 info[key] = named
-        elif name == metrics.DEVICE_MEMORY:
-            memory = int(float(value))
         elif name == metrics.SERVER_DRAINING:
             draining = float(value) > 0
-    return MetricsPage(by_version=dict(by_version), info=info, device_memory_bytes=memory, draining=draining)
+    return MetricsPage(by_version=dict(by_version), info=info, draining=draining)
 
 
 def read_index(page: bytes) -> tuple[IndexEntry, ...]:
@@ -66,6 +85,47 @@ def read_index(page: bytes) -> tuple[IndexEntry, ...]:
     if not isinstance(entries, list):
         raise ValueError(f"expected a list of models, found {type(entries).__name__}")  # noqa: TRY004 - one error for what is read
     return tuple(IndexEntry.model_validate(entry) for entry in entries)
+
+
+def holdings_of(index: Iterable[IndexEntry], page: MetricsPage) -> tuple[Holding, ...]:
+    """What the server holds, is about to hold, or failed to, sorted; figures that the page lacks are unknown, never zero."""
+    found = (_holding(entry, page) for entry in index)
+    return tuple(sorted((holding for holding in found if holding), key=lambda holding: (holding.model, holding.version)))
+
+
+def structure_of(holdings: Iterable[Holding]) -> frozenset[tuple[str, int, HoldingPhase, int | None]]:
+    """What of the holdings the step should look at as soon as it changes."""
+    return frozenset((holding.model, holding.version, holding.phase, holding.footprint_bytes) for holding in holdings)
+
+
+def _holding(entry: IndexEntry, page: MetricsPage) -> Holding | None:
+    phase = _PHASES.get(entry.state)
+    if phase is None or not entry.version.isdecimal():
+        return None
+    if phase is HoldingPhase.FAILED and entry.reason in _UNLOADED:
+        return None
+    key = (entry.name, int(entry.version))
+    figures = page.by_version.get(key, {})
+    info = page.info.get(key, {})
+    answered = [figures[name] for name in (metrics.REQUEST_SUCCESS, metrics.REQUEST_FAILURE) if name in figures]
+    return Holding(
+        model=entry.name,
+        version=int(entry.version),
+        phase=phase,
+        reason=entry.reason,
+        digest=info.get("digest", ""),
+        provider=info.get("provider", ""),
+        footprint_bytes=_whole(figures.get(metrics.MODEL_MEMORY)),
+        instances=_whole(figures.get(metrics.MODEL_INSTANCES)) or 1,
+        waiting=_whole(figures.get(metrics.PENDING)),
+        executing=_whole(figures.get(metrics.EXECUTING)),
+        busy_seconds=figures.get(metrics.BUSY_SECONDS),
+        completed=int(sum(answered)) if answered else None,
+    )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
 
 
 @lru_cache(maxsize=65536)

@@ -7,19 +7,23 @@ from typing import Final
 
 from forebay_operator.domain.actions import LoadReplica, UnloadReplica
 from forebay_operator.domain.routes import Endpoint
-from forebay_operator.domain.snapshot import Holding, HoldingPhase, Pool, Server, ServerPhase
+from forebay_operator.domain.snapshot import Pool, Server, ServerPhase
 from forebay_operator.manifests.pool import CONTAINER
 from forebay_operator.worlds.kubernetes import pods
-from forebay_operator.worlds.kubernetes.orders import Contact, Orders
 from forebay_operator.worlds.kubernetes.page_client import PageConnection, request
 from forebay_operator.worlds.kubernetes.store import Seen
-from forebay_operator.worlds.local.server_pages import MetricsPage, holdings_of
-from forebay_operator.worlds.server_pages import read_index, read_metrics
+from forebay_operator.worlds.orders import Contact, Orders
+from forebay_operator.worlds.server_pages import (
+    LOST_AFTER_S,
+    MetricsPage,
+    holdings_of,
+    read_index,
+    read_metrics,
+    structure_of,
+)
 from forebay_schema.headers import REPOSITORY_TOKEN
 from forebay_schema.repository import IndexEntry
 
-LOST_AFTER_S: Final = 10.0
-"""Silence after which a server counts as lost."""
 _CONNECT_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.2
 _MOST_PAUSE_S: Final = 3.0
@@ -52,7 +56,7 @@ class PodServer:
         self._endpoint: Endpoint | None = None
         self._pages: dict[str, _Page] = {}
         self._index: tuple[bytes, tuple[IndexEntry, ...]] = (b"", ())
-        self._holdings: tuple[Holding, ...] = ()
+        self._structure = structure_of(())
         self._heard_at: float | None = None
         self._draining = False
         self._pause_s = _FIRST_PAUSE_S
@@ -85,7 +89,7 @@ class PodServer:
             phase=phase,
             started_at=pods.created_at(self._pod),
             endpoint=self._endpoint,
-            holdings=self._orders.with_orders(self._holdings),
+            holdings=self._orders.holdings(),
             observed_at=self._heard_at,
             message=message,
         )
@@ -179,13 +183,14 @@ class PodServer:
         self._conclude(page)
 
     def _conclude(self, page: MetricsPage) -> None:
-        before, was_silent = self._holdings, self._heard_at is None or self._is_lost()
+        was_silent = self._heard_at is None or self._is_lost()
         self._heard_at = self._contact.now()
-        self._holdings = holdings_of(self._index[1], page)
-        self._orders.pages_were_read()
+        holdings = holdings_of(self._index[1], page)
+        self._orders.pages_show(holdings)
         self.settled = True
-        news = was_silent or page.draining != self._draining or _structure(before) != _structure(self._holdings)
-        self._draining = page.draining
+        structure = structure_of(holdings)
+        news = was_silent or page.draining != self._draining or structure != self._structure
+        self._draining, self._structure = page.draining, structure
         if news:
             self._changed()
 
@@ -203,8 +208,3 @@ class PodServer:
             if page.connection is not None:
                 page.connection.close()
         self._pages = {}
-
-
-def _structure(holdings: tuple[Holding, ...]) -> list[tuple[str, int, HoldingPhase, int | None]]:
-    """What of the holdings the step should look at as soon as it changes."""
-    return [(each.model, each.version, each.phase, each.footprint_bytes) for each in holdings]

@@ -93,7 +93,7 @@ class Reign:
             artifacts=Artifacts(mandate.installation.store.uri, changed),
         )
         world = KubernetesWorld(self._parts, means.clock, mandate.settings, means.may_act)
-        self._loop = StepLoop(world, means.changed, means.metrics.stepped)
+        self._loop = StepLoop(world, means.changed, stepped=means.metrics.stepped)
 
     def _gateway_pods(self) -> GatewayPods:
         means = self._means

@@ -14,9 +14,9 @@ from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import PODS
 from forebay_operator.manifests.pool import pool_of
 from forebay_operator.worlds.kubernetes import pods
-from forebay_operator.worlds.kubernetes.orders import Contact
 from forebay_operator.worlds.kubernetes.pod_server import PodServer
 from forebay_operator.worlds.kubernetes.store import Seen, Store
+from forebay_operator.worlds.orders import Contact
 
 LOOK_S: Final = 1.0
 _SLOTS: Final = 50

@@ -15,7 +15,6 @@ from forebay_operator.worlds.clock import Clock
 from forebay_operator.worlds.local import log_files
 from forebay_operator.worlds.local.admission import Admission
 from forebay_operator.worlds.local.control_api import ControlApi
-from forebay_operator.worlds.local.control_loop import ControlLoop
 from forebay_operator.worlds.local.conversions import Conversions
 from forebay_operator.worlds.local.description import Description
 from forebay_operator.worlds.local.devices import Device, capacity_of
@@ -32,6 +31,7 @@ from forebay_operator.worlds.local.surroundings import Surroundings
 from forebay_operator.worlds.local.triton_repository import TritonRepository
 from forebay_operator.worlds.local.watched_files import WatchedFiles
 from forebay_operator.worlds.local.world import LocalWorld, Parts
+from forebay_operator.worlds.loop import StepLoop
 
 SETTINGS: Final = Settings(warm_servers=1, server_idle_s=60.0, hold_seconds=45.0)
 _FILES_S: Final = 0.5
@@ -101,7 +101,7 @@ class _Application:
         self._parts = self._make_parts(options)
         self._repository = self._make_repository(options)
         world = LocalWorld(self._around, self._parts, capacity_of(_planned(options)), options.settings)
-        self._loop = ControlLoop(world, self._changed, self._events.tell)
+        self._loop = StepLoop(world, self._changed, failed=self._tell_of_failure)
         self._admission = Admission(self._parts.objects, self._around)
         self._api = ControlApi(world, self._admission, self._events, folder.logs)
         self._files = WatchedFiles(options.files)
@@ -155,6 +155,9 @@ class _Application:
         if self._repository:
             await self._repository.close()
         await asyncio.gather(self._parts.servers.close(), self._parts.conversions.close())
+
+    def _tell_of_failure(self, error: Exception) -> None:
+        self._events.tell("controller", f"a step failed and is tried again: {type(error).__name__}: {error}")
 
     async def _follow_files(self) -> None:
         while True:

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,8 +45,12 @@ class Orders:
 
     def __init__(self, contact: Contact) -> None:
         self._contact = contact
+        self._shown: tuple[Holding, ...] = ()
         self._loading: dict[Key, LoadReplica] = {}
+        self._unloading: set[Key] = set()
         self._failures: dict[Key, Failure] = {}
+        self._dismissed: set[Key] = set()
+        """Failures that the index still shows and that an order to unload has settled."""
         self._settling: dict[Key, int] = {}
         """Loads that were answered, and how many looks until the pages must show them."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,57 +61,64 @@ class Orders:
         if key not in self._loading:
             self._loading[key] = action
             self._failures.pop(key, None)
+            self._dismissed.discard(key)
             self._begin(self._load(address, key, action, artifact))
 
     def unload(self, address: str, action: UnloadReplica) -> None:
-        self._failures.pop((action.address.name, action.version), None)
-        order = UnloadOrder(forebay_version=action.version, forebay_sequence=action.sequence)
-        self._begin(self._unload(address, action.address.name, order.to_body()))
+        """Pass an order to unload on, unless one is under way: it is answered when the last request in it is."""
+        key = (action.address.name, action.version)
+        self._failures.pop(key, None)
+        self._dismissed.add(key)
+        if key not in self._unloading:
+            self._unloading.add(key)
+            self._begin(self._unload(address, key, action.sequence))
 
-    def with_orders(self, shown: tuple[Holding, ...]) -> tuple[Holding, ...]:
-        """What the pages show, with the orders under way and the refusals that the index does not keep."""
-        if (
-            not self._loading
-            and not self._settling
-            and not self._failures
-            and all(each.phase is not HoldingPhase.FAILED for each in shown)
-        ):
-            return shown
-        held = {(holding.model, holding.version): holding for holding in shown}
-        for key, action in self._loading.items():
-            if key not in held or held[key].phase is HoldingPhase.FAILED:
-                held[key] = Holding(model=key[0], version=key[1], phase=HoldingPhase.LOADING, digest=action.digest)
-        for key in self._settling:
-            held.setdefault(key, Holding(model=key[0], version=key[1], phase=HoldingPhase.LOADING))
-        for key, failure in self._failures.items():
-            known = held.get(key)
-            if known is None or known.phase is HoldingPhase.FAILED:
-                reason = known.reason if known and known.reason else failure.reason
-                held[key] = Holding(
-                    model=key[0], version=key[1], phase=HoldingPhase.FAILED, reason=reason, failed_at=failure.at
-                )
-        return tuple(self._dated(held[key]) for key in sorted(held))
-
-    def pages_were_read(self) -> None:
+    def pages_show(self, holdings: tuple[Holding, ...]) -> None:
         """The pages were read once more: what was loaded a while ago is in them, or is not there."""
+        self._shown = holdings
         if self._settling:
             self._settling = {key: looks - 1 for key, looks in self._settling.items() if looks > 1}
+        for holding in holdings:
+            if holding.phase is HoldingPhase.FAILED:
+                self._date(holding)
+        if self._failures or self._dismissed:
+            phases = {_key(holding): holding.phase for holding in holdings}
+            self._dismissed = {key for key in self._dismissed if phases.get(key) is HoldingPhase.FAILED}
+            for key in [key for key in self._failures if phases.get(key) is HoldingPhase.READY]:
+                del self._failures[key]
+
+    def holdings(self) -> tuple[Holding, ...]:
+        """What the pages show, with the orders under way and the refusals that the index does not keep."""
+        if not (self._loading or self._settling or self._failures or self._dismissed):
+            return self._shown
+        held = {_key(holding): holding for holding in self._shown if not self._is_dismissed(holding)}
+        for key, digest in self._on_their_way().items():
+            if key not in held or held[key].phase is HoldingPhase.FAILED:
+                held[key] = Holding(model=key[0], version=key[1], phase=HoldingPhase.LOADING, digest=digest)
+        for key, failure in self._failures.items():
+            if key not in held or held[key].phase is HoldingPhase.FAILED:
+                held[key] = _failed(key, failure, held.get(key))
+        return tuple(held[key] for key in sorted(held))
 
     def close(self) -> None:
         """Nobody waits for the orders under way any more; the server may carry them out."""
         for task in self._tasks:
             task.cancel()
 
-    def _dated(self, holding: Holding) -> Holding:
-        """A failure that only the index told of counts from when it was first seen."""
-        if holding.phase is not HoldingPhase.FAILED or holding.failed_at is not None:
-            return holding
-        key = (holding.model, holding.version)
-        self._failures[key] = Failure(self._contact.now(), holding.reason)
-        return dataclasses.replace(holding, failed_at=self._failures[key].at)
+    def _on_their_way(self) -> dict[Key, str]:
+        return {**dict.fromkeys(self._settling, ""), **{key: action.digest for key, action in self._loading.items()}}
 
-    def _begin(self, order: Any) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(order)
+    def _is_dismissed(self, holding: Holding) -> bool:
+        return holding.phase is HoldingPhase.FAILED and _key(holding) in self._dismissed
+
+    def _date(self, holding: Holding) -> None:
+        """A failure that only the index told of counts from when it was first seen."""
+        key = _key(holding)
+        if not (key in self._loading or key in self._settling or key in self._dismissed or key in self._failures):
+            self._failures[key] = Failure(self._contact.now(), holding.reason)
+
+    def _begin(self, order: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(order)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -131,8 +142,12 @@ class Orders:
             self._settling[key] = _LOOKS
         self._contact.done()
 
-    async def _unload(self, address: str, model: str, body: Mapping[str, Any]) -> None:
-        await self._post(address, model, "unload", body)
+    async def _unload(self, address: str, key: Key, sequence: int) -> None:
+        order = UnloadOrder(forebay_version=key[1], forebay_sequence=sequence)
+        try:
+            await self._post(address, key[0], "unload", order.to_body())
+        finally:
+            self._unloading.discard(key)
         self._contact.done()
 
     async def _post(self, address: str, model: str, verb: str, body: Mapping[str, Any]) -> str:
@@ -145,6 +160,15 @@ class Orders:
                 return "" if answer.ok else _refusal(text)
         except (TimeoutError, aiohttp.ClientError):
             return ""
+
+
+def _key(holding: Holding) -> Key:
+    return holding.model, holding.version
+
+
+def _failed(key: Key, failure: Failure, shown: Holding | None) -> Holding:
+    reason = shown.reason if shown is not None and shown.reason else failure.reason
+    return Holding(model=key[0], version=key[1], phase=HoldingPhase.FAILED, reason=reason, failed_at=failure.at)
 
 
 def _refusal(text: str) -> str:

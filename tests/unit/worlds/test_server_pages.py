@@ -1,0 +1,99 @@
+import pytest
+
+from forebay_operator.domain.snapshot import Holding, HoldingPhase
+from forebay_operator.worlds.server_pages import MetricsPage, holdings_of, read_index, read_metrics, structure_of
+from forebay_schema.repository import IndexEntry
+
+PAGE = b"""# HELP nv_inference_pending_request_count Instantaneous number of pending requests
+# TYPE nv_inference_pending_request_count gauge
+nv_inference_pending_request_count{model="digits",version="2"} 7
+nv_inference_request_success{model="digits",version="2"} 40
+nv_inference_request_failure{model="digits",reason="REJECTED",version="2"} 1
+nv_inference_request_failure{model="digits",reason="BACKEND",version="2"} 2
+nv_inference_request_duration_us{model="digits",version="2"} 123456
+forebay_model_busy_seconds_total{model="digits",version="2"} 1.25
+forebay_model_executing{model="digits",version="2"} 3
+forebay_model_memory_bytes{model="digits",version="2"} 1048576
+forebay_model_instances{model="digits",version="2"} 2
+forebay_model_info{model="digits",version="2",digest="abc",provider="CPUExecutionProvider"} 1
+forebay_device_memory_total_bytes{kind="simulated",name="simulated"} 1.7179869184e+10
+forebay_server_draining 0
+"""
+READY = IndexEntry(name="digits", version="2", state="READY")
+
+
+def test_a_ready_version_has_the_figures_of_the_metrics_page() -> None:
+    assert holdings_of([READY], read_metrics(PAGE)) == (
+        Holding(
+            model="digits",
+            version=2,
+            phase=HoldingPhase.READY,
+            digest="abc",
+            footprint_bytes=1048576,
+            provider="CPUExecutionProvider",
+            instances=2,
+            waiting=7,
+            executing=3,
+            busy_seconds=1.25,
+            completed=43,
+        ),
+    )
+
+
+def test_figures_that_the_metrics_page_does_not_have_are_unknown_and_not_zero() -> None:
+    (holding,) = holdings_of([READY], MetricsPage())
+
+    assert (holding.waiting, holding.executing, holding.busy_seconds, holding.completed) == (None, None, None, None)
+
+
+def test_what_failed_to_load_says_why() -> None:
+    failed = IndexEntry(name="digits", version="3", state="UNAVAILABLE", reason="needs 8 GiB, 2 GiB are free")
+
+    (holding,) = holdings_of([failed], MetricsPage())
+
+    assert (holding.phase, holding.reason) == (HoldingPhase.FAILED, "needs 8 GiB, 2 GiB are free")
+
+
+def test_what_was_unloaded_is_not_held() -> None:
+    gone = IndexEntry(name="digits", version="1", state="UNAVAILABLE", reason="unloaded")
+
+    assert holdings_of([gone, IndexEntry(name="other")], MetricsPage()) == ()
+
+
+@pytest.mark.parametrize(("said", "draining"), [(b"0", False), (b"1", True)])
+def test_a_server_says_whether_it_drains(said: bytes, draining: bool) -> None:
+    assert read_metrics(PAGE.replace(b"draining 0", b"draining " + said)).draining is draining
+
+
+def test_quotes_commas_and_braces_in_labels_do_not_break_the_line() -> None:
+    page = read_metrics(b'forebay_model_info{model="a",version="1",digest="x\\"},y=",provider="p q"} 1')
+
+    assert page.info["a", 1]["provider"] == "p q"
+
+
+def test_families_that_nobody_asks_for_are_not_looked_at() -> None:
+    assert "nv_inference_request_duration_us" not in read_metrics(PAGE).by_version["digits", 2]
+
+
+def test_an_empty_page_says_nothing() -> None:
+    assert read_metrics(b"") == MetricsPage()
+
+
+def test_an_index_is_a_list_of_versions() -> None:
+    (entry,) = read_index(b'[{"name": "digits", "version": "2", "state": "READY"}]')
+
+    assert (entry.name, entry.version, entry.state, entry.reason) == ("digits", "2", "READY", "")
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"null", b"[1]"])
+def test_what_is_no_index_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - json's and pydantic's errors are both of it
+        read_index(text)
+
+
+def test_figures_alone_do_not_change_the_structure_of_what_is_held() -> None:
+    idle, busy = (holdings_of([READY], read_metrics(page)) for page in (PAGE.replace(b"} 7", b"} 0"), PAGE))
+    loading = holdings_of([READY.model_copy(update={"state": "LOADING"})], read_metrics(PAGE))
+
+    assert structure_of(idle) == structure_of(busy)
+    assert structure_of(loading) != structure_of(busy)
