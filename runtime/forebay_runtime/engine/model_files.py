@@ -1,7 +1,7 @@
 """Models in a Triton model repository: `<root>/<model>/config.pbtxt`, `<root>/<model>/<version>/model.onnx`."""
 
 import hashlib
-import shutil
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +9,14 @@ from typing import Any, Final
 
 import fsspec
 
+from forebay_runtime.engine.model_copies import ModelCopies
 from forebay_runtime.protocol import model_config
 from forebay_runtime.protocol.model_config import ModelConfig
 
 _CONFIG: Final = "config.pbtxt"
 _DEFAULT_FILE: Final = "model.onnx"
+_VERSION: Final = re.compile("[1-9][0-9]{0,17}")
+"""Folders of versions; Triton passes others over, too."""
 
 
 class ModelFilesError(RuntimeError):
@@ -32,7 +35,18 @@ class RepositoryModel:
     fingerprint: str
 
     def model_file(self, version: int, config: ModelConfig) -> Path:
-        return self.folder / str(version) / (config.default_model_filename or _DEFAULT_FILE)
+        """Where a version's ONNX file is.
+
+        Raises:
+            ModelFilesError: the configuration names a file outside of the version's folder.
+        """
+        filename = config.default_model_filename or _DEFAULT_FILE
+        if Path(filename).name != filename or filename == "..":
+            raise ModelFilesError(
+                f"default_model_filename of model '{self.name}' is '{filename}': it must be the name of a file in the"
+                " version's folder"
+            )
+        return self.folder / str(version) / filename
 
     def labels(self, config: ModelConfig) -> Mapping[str, tuple[str, ...]]:
         """Names of classes, by output.
@@ -43,7 +57,9 @@ class RepositoryModel:
         return {output.name: self._label_lines(output.label_filename) for output in config.output if output.label_filename}
 
     def _label_lines(self, filename: str) -> tuple[str, ...]:
-        path = self.folder / Path(filename).name
+        if Path(filename).name != filename or filename == "..":
+            raise ModelFilesError(f"label_filename '{filename}' of model '{self.name}' must be a file in the model's folder")
+        path = self.folder / filename
         try:
             return tuple(path.read_text(encoding="utf-8").splitlines())
         except OSError as error:
@@ -59,11 +75,11 @@ class ModelRepository:
     """A repository: a folder, or any fsspec URI (its models are copied to `scratch` to be loaded)."""
 
     def __init__(self, uri: str, scratch: Path) -> None:
-        self._scratch = scratch
         self._filesystem: Any
         self._root: str
         self._filesystem, self._root = fsspec.core.url_to_fs(uri)
         self._is_local = "file" in _protocols(self._filesystem)
+        self._copies = ModelCopies(self._filesystem, self._root, scratch / "repository")
 
     def names(self) -> tuple[str, ...]:
         """The models that are there.
@@ -72,6 +88,8 @@ class ModelRepository:
             ModelFilesError: the repository cannot be listed.
         """
         try:
+            # Some file systems remember what they listed before.
+            self._filesystem.invalidate_cache()
             entries = self._filesystem.ls(self._root, detail=True)
         except Exception as error:
             # Each file system has exceptions of its own.
@@ -87,18 +105,15 @@ class ModelRepository:
         """
         if name not in self.names():
             raise ModelFilesError(f"failed to load '{name}', failed to poll from model repository")
-        folder = Path(self._root) / name if self._is_local else self._copy(name)
-        return _read(name, folder)
-
-    def _copy(self, name: str) -> Path:
-        target = self._scratch / "repository" / name
-        shutil.rmtree(target, ignore_errors=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if self._is_local:
+            folder = Path(self._root) / name
+            return _read(name, folder, _fingerprint(folder))
         try:
-            self._filesystem.get(f"{self._root}/{name}/", f"{target}/", recursive=True)
+            copy = self._copies.current(name)
         except Exception as error:
+            # Each file system has exceptions of its own.
             raise ModelFilesError(f"failed to load '{name}', its files cannot be fetched: {error}") from None
-        return target
+        return _read(name, copy.folder, copy.fingerprint)
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:
@@ -106,7 +121,7 @@ def _protocols(filesystem: Any) -> tuple[str, ...]:
     return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
 
-def _read(name: str, folder: Path) -> RepositoryModel:
+def _read(name: str, folder: Path, fingerprint: str) -> RepositoryModel:
     config_file = folder / _CONFIG
     has_config = config_file.is_file()
     config = model_config.empty()
@@ -115,8 +130,8 @@ def _read(name: str, folder: Path) -> RepositoryModel:
             config = model_config.from_text(config_file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, model_config.ConfigError) as error:
             raise ModelFilesError(f"failed to load '{name}', {error}") from None
-    versions = sorted(int(entry.name) for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit())
-    return RepositoryModel(name, folder, config, has_config, tuple(versions), _fingerprint(folder))
+    versions = sorted(int(entry.name) for entry in folder.iterdir() if entry.is_dir() and _VERSION.fullmatch(entry.name))
+    return RepositoryModel(name, folder, config, has_config, tuple(versions), fingerprint)
 
 
 def _fingerprint(folder: Path) -> str:

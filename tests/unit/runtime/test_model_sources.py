@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from forebay_runtime.domain.orders import VersionKey
 from forebay_runtime.engine.artifacts import ArtifactCache, ArtifactError
 from forebay_runtime.engine.model_files import ModelFilesError, ModelRepository
+from forebay_runtime.protocol import model_config
 from forebay_runtime.service.server_state import HeldVersion, SeenOrder, ServerState, StateFile
 from forebay_schema.repository import LoadOrder
 from runtime_models import add_model, put_artifact, put_model
@@ -128,6 +129,60 @@ def test_a_repository_may_be_on_any_file_system(tmp_path: Path) -> None:
     model = ModelRepository("memory://repository", tmp_path / "scratch").model("far")
     assert model.config.max_batch_size == 2
     assert model.model_file(1, model.config).read_bytes() == add_model()
+
+
+def test_a_remote_model_is_copied_again_only_when_its_files_change(tmp_path: Path) -> None:
+    remote = fsspec.filesystem("memory")
+    remote.pipe("/copies/m/1/model.onnx", add_model())
+    repository = ModelRepository("memory://copies", tmp_path / "scratch")
+    first = repository.model("m")
+    written = first.model_file(1, first.config).stat().st_mtime_ns
+    again = ModelRepository("memory://copies", tmp_path / "scratch").model("m")
+    assert (again.fingerprint, again.model_file(1, again.config).stat().st_mtime_ns) == (first.fingerprint, written)
+    remote.pipe("/copies/m/1/model.onnx", add_model(2.0))
+    changed = repository.model("m")
+    assert changed.fingerprint != first.fingerprint
+    assert changed.model_file(1, changed.config).read_bytes() == add_model(2.0)
+    assert first.model_file(1, first.config).read_bytes() == add_model()
+
+
+def test_copies_of_a_remote_model_do_not_pile_up(tmp_path: Path) -> None:
+    remote = fsspec.filesystem("memory")
+    repository = ModelRepository("memory://piles", tmp_path / "scratch")
+    for constant in range(5):
+        remote.pipe("/piles/m/1/model.onnx", add_model(constant))
+        model = repository.model("m")
+        assert model.model_file(1, model.config).read_bytes() == add_model(constant)
+    assert len(list((tmp_path / "scratch" / "repository" / "m").iterdir())) == 2
+
+
+def test_a_remote_model_may_be_read_from_many_threads(tmp_path: Path) -> None:
+    remote = fsspec.filesystem("memory")
+    remote.pipe({f"/crowd/m/{version}/model.onnx": add_model(version) for version in range(1, 6)})
+    repository = ModelRepository("memory://crowd", tmp_path / "scratch")
+    with ThreadPoolExecutor(8) as threads:
+        models = list(threads.map(repository.model, ["m"] * 32))
+    assert {(model.folder, model.versions) for model in models} == {(models[0].folder, (1, 2, 3, 4, 5))}
+
+
+@pytest.mark.parametrize("filename", ["../2/model.onnx", "/etc/passwd", "..", "a/b"])
+def test_a_configuration_may_not_name_files_elsewhere(tmp_path: Path, filename: str) -> None:
+    put_model(tmp_path, "m", add_model())
+    model = ModelRepository(str(tmp_path), tmp_path / "scratch").model("m")
+    config = model_config.empty()
+    config.default_model_filename = filename
+    config.output.add(name="y", label_filename=filename)
+    with pytest.raises(ModelFilesError, match="must be the name of a file in the version's folder"):
+        model.model_file(1, config)
+    with pytest.raises(ModelFilesError, match="must be a file in the model's folder"):
+        model.labels(config)
+
+
+def test_folders_that_are_no_versions_are_passed_over(tmp_path: Path) -> None:
+    put_model(tmp_path, "m", add_model())
+    for name in ("0", "01", "-1", "\N{SUPERSCRIPT TWO}", "9" * 40, "notes"):
+        (tmp_path / "m" / name).mkdir()
+    assert ModelRepository(str(tmp_path), tmp_path / "scratch").model("m").versions == (1,)
 
 
 def test_a_change_of_a_file_changes_the_fingerprint(tmp_path: Path) -> None:
