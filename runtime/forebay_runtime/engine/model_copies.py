@@ -13,7 +13,22 @@ from typing import Any, Final
 _KEPT: Final = 2
 """Copies of one model: the newest, and the one that may still be loaded from."""
 _MARKS: Final = frozenset(
-    "checksum contentmd5 crc32c created digest etag generation lastmodified md5 md5hash modified mtime updated versionid".split()
+    [
+        "checksum",
+        "contentmd5",
+        "crc32c",
+        "created",
+        "digest",
+        "etag",
+        "generation",
+        "lastmodified",
+        "md5",
+        "md5hash",
+        "modified",
+        "mtime",
+        "updated",
+        "versionid",
+    ]
 )
 """What file systems call the fields of a listing that change with a file's content, lower case, without `-` and `_`."""
 
