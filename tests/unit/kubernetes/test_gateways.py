@@ -1,6 +1,7 @@
 """Several gateways: their demand adds up, and none is forgotten when it goes."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -18,25 +19,35 @@ ADDRESS = ModelAddress("default", "digits")
 
 
 class Played:
-    """A gateway that says what it is told to."""
+    """A gateway that says what it is told to, and again and again as gateways do: one that is silent is not believed."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.port = 0
-        self._lines: asyncio.Queue[str] = asyncio.Queue()
+        self._latest = asyncio.Event()
+        self._model: ModelDemand | None = None
+        self._routes = ""
         self._sequence = 0
 
     def say(self, *, held: int = 0, in_flight: int = 0, arrivals: int = 0, routes: str = "") -> None:
-        self._sequence += 1
-        model = ModelDemand(namespace="default", name="digits", held=held, in_flight=in_flight, arrivals=arrivals)
-        line = DemandLine(gateway=self.name, sequence=self._sequence, routes=routes, models=(model,))
-        self._lines.put_nowait(line.to_json() + "\n")
+        self._model = ModelDemand(namespace="default", name="digits", held=held, in_flight=in_flight, arrivals=arrivals)
+        self._routes = routes
+        self._latest.set()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         while True:
-            await response.write((await self._lines.get()).encode())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._latest.wait(), 0.5)
+            self._latest.clear()
+            if self._model is not None:
+                await response.write(self._line(self._model))
+
+    def _line(self, model: ModelDemand) -> bytes:
+        self._sequence += 1
+        line = DemandLine(gateway=self.name, sequence=self._sequence, routes=self._routes, models=(model,))
+        return f"{line.to_json()}\n".encode()
 
     def pod(self, *, running: bool = True) -> Seen:
         spec = {"containers": [{"name": "gateway", "ports": [{"name": "control", "containerPort": self.port}]}]}
@@ -56,7 +67,7 @@ class Scene:
         return self.pods
 
     async def wait_for(self, demand: GatewayDemand) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (self.gateways.demand() or {}).get(ADDRESS) != demand:  # noqa: ASYNC110 - time bears on it, too
                 await asyncio.sleep(0.02)
 
@@ -110,6 +121,20 @@ async def test_a_gateway_that_starts_again_counts_on_from_where_it_was() -> None
         await scene.wait_for(GatewayDemand(arrivals=12))
 
 
+async def test_models_that_left_the_routes_are_forgotten_at_gateways_that_run_and_at_those_that_are_gone() -> None:
+    async with _played("a", "b") as (one, other), _scene() as scene:
+        scene.pods = [one.pod(), other.pod()]
+        one.say(in_flight=2, arrivals=10)
+        other.say(arrivals=5)
+        await scene.wait_for(GatewayDemand(in_flight=2, arrivals=15))
+        scene.pods = [other.pod()]
+        await scene.wait_for(GatewayDemand(arrivals=15))
+        scene.gateways.forget_all_but({ADDRESS})
+        assert scene.gateways.demand() == {ADDRESS: GatewayDemand(arrivals=15)}
+        scene.gateways.forget_all_but(set())
+        assert scene.gateways.demand() == {}
+
+
 async def test_routes_are_acknowledged_as_far_as_the_slowest_running_gateway_has_come() -> None:
     async with _played("a", "b", "c") as (one, other, third), _scene() as scene:
         assert scene.gateways.acknowledged() is not None
@@ -138,5 +163,5 @@ async def test_a_request_that_is_newly_held_is_news() -> None:
         await scene.wait_for(GatewayDemand())
         scene.changes.clear()
         gateway.say(held=1)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await scene.changes.wait()

@@ -8,7 +8,7 @@ the order in which watches see them, so one number says it for all models.
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -64,6 +64,13 @@ class Gateways:
                     if gateway.task is not None:
                         gateway.task.cancel()
                 self._gateways = {}
+
+    def forget_all_but(self, addresses: Set[ModelAddress]) -> None:
+        """Keep no counts of models that are gone."""
+        for gateway in self._gateways.values():
+            gateway.seen = gateway.seen.among(addresses)
+        if not addresses >= self._ended.keys():
+            self._ended = {address: count for address, count in self._ended.items() if address in addresses}
 
     def demand(self) -> Mapping[ModelAddress, GatewayDemand] | None:
         """What clients want at all gateways together; None: none of them is heard."""

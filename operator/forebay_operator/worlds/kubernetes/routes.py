@@ -1,6 +1,6 @@
 """The route table as statuses say it, and which part of it every gateway has acknowledged."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from forebay_operator.domain.deployment import Deployment
@@ -42,6 +42,11 @@ class RouteHistory:
         for address in self._history.keys() - present.keys():
             del self._history[address]
         self._seen = present
+
+    @property
+    def addresses(self) -> Set[ModelAddress]:
+        """The models that have a route."""
+        return self._history.keys()
 
     def table(self) -> tuple[Route, ...]:
         """The routes as they are written."""

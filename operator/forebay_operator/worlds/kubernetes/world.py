@@ -63,6 +63,7 @@ class KubernetesWorld:
         parts = self._parts
         deployments = parts.models.deployments()
         parts.routes.follow(parts.models.all())
+        parts.gateways.forget_all_but(parts.routes.addresses)
         parts.pools.adopt()
         self._servers = tuple(
             sorted([*parts.servers.seen(), *parts.pools.unmade()], key=lambda server: (server.pool.namespace, server.name))
