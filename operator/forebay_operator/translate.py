@@ -1,12 +1,12 @@
 """Between the custom resource and the domain's values. The only module that knows both."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from forebay_operator.api import spec as api
 from forebay_operator.api import status as api_status
 from forebay_operator.api.fields import bytes_of, microseconds, seconds
-from forebay_operator.api.v1alpha1 import ModelDeployment
+from forebay_operator.api.v1alpha1 import REFRESH, ModelDeployment
 from forebay_operator.domain import deployment as domain
 from forebay_operator.domain import status as domain_status
 from forebay_operator.domain.revisions import serving_of
@@ -18,13 +18,15 @@ _DEFAULT_REPLICAS = 1
 
 
 def deployment_of(resource: ModelDeployment) -> domain.Deployment:
-    """What was asked for, and what was last said of it."""
+    """What was asked for, and what was last said of it. Another value of the annotation `REFRESH` is another source."""
     metadata = resource.metadata
+    spec = spec_of(resource.spec)
+    refresh = (metadata.annotations or {}).get(REFRESH, "")
     return domain.Deployment(
         address=resource.address,
         uid=metadata.uid or "",
         generation=metadata.generation or 0,
-        spec=spec_of(resource.spec),
+        spec=replace(spec, source=replace(spec.source, edition=refresh)) if refresh else spec,
         status=None if resource.status is None else status_of(resource.status),
         deleting=metadata.deletion_timestamp is not None,
     )

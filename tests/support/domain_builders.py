@@ -132,6 +132,8 @@ class ObedientWorld:
     failing_loads: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
     """Models and versions that no server can load."""
     failing_servers: set[str] = field(default_factory=set[str])
+    refused_bytes: dict[str, int] = field(default_factory=dict[str, int])
+    """Models whose loads are refused, and what they are found to need."""
     failing_sources: dict[str, ConversionFailure] = field(default_factory=dict[str, ConversionFailure])
     """By URI."""
     keeps: Callable[[Action], bool] = lambda _: True
@@ -272,7 +274,8 @@ class ObedientWorld:
 
     def _load(self, action: LoadReplica) -> None:
         name = action.address.name
-        fails = (name, action.version) in self.failing_loads or action.server in self.failing_servers
+        refused = self.refused_bytes.get(name)
+        fails = bool(refused) or (name, action.version) in self.failing_loads or action.server in self.failing_servers
         phase = HoldingPhase.FAILED if fails else HoldingPhase.READY
         held = a_holding(
             name,
@@ -282,6 +285,7 @@ class ObedientWorld:
             footprint_bytes=None if fails else self.footprint_bytes.get(name, GIB),
             reason="out of luck" if fails else "",
             failed_at=self.snapshot.now + 0.5 if fails else None,
+            refused_bytes=refused,
         )
         self._hold(action.server, lambda other: (other.model, other.version) != (name, action.version), held)
 

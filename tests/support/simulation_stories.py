@@ -7,6 +7,7 @@ from forebay_operator.domain.snapshot import Capacity, Settings
 from forebay_operator.worlds.simulated.arrivals import Arrivals
 from forebay_operator.worlds.simulated.behaviour import ModelBehaviour
 from forebay_operator.worlds.simulated.faults import Fault
+from forebay_operator.worlds.simulated.fleet import FleetSettings
 from forebay_operator.worlds.simulated.requests import Outcome
 from forebay_operator.worlds.simulated.simulation import Course, Simulation
 from forebay_operator.worlds.simulated.story import Apply, Edit, Load, Story
@@ -42,8 +43,10 @@ def a_story(
     other: ModelBehaviour = SMALL,
     settings: Settings = SETTINGS,
     busy_s: float = 100.0,
+    fleet: FleetSettings | None = None,
 ) -> Story:
     return Story(
+        fleet=fleet or FleetSettings(),
         capacity=(Capacity(device=DEVICE, servers=servers),) if servers != 2 else CAPACITY,
         sources={SOURCE: behaviour, OTHER_SOURCE: other},
         edits=edits or (applied(to_zero()),),

@@ -15,6 +15,8 @@ VERSION: Final = "v1alpha1"
 KIND: Final = "ModelDeployment"
 PLURAL: Final = "modeldeployments"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
+REFRESH: Final = f"{GROUP}/refresh"
+"""Annotation: another value says that the source has changed under its URI."""
 
 MAX_NAME: Final = 50
 # A letter first: Services of older clusters take no names that begin with a digit, and each ModelDeployment gets one.

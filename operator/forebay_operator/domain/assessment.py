@@ -1,14 +1,14 @@
 """One ModelDeployment before placement: its revisions, its conversion, the replicas it wants and the course of its rollout."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from forebay_operator.domain import conversions, failures, revisions, rollout
+from forebay_operator.domain import conversions, revisions, rollout
 from forebay_operator.domain.conversions import Preparation
 from forebay_operator.domain.demand import LoadMemory
 from forebay_operator.domain.deployment import Deployment
-from forebay_operator.domain.failures import LoadFailure
-from forebay_operator.domain.fleet import Replica, ReplicaKey
+from forebay_operator.domain.failures import ModelFailures, VersionFailures
+from forebay_operator.domain.fleet import Replica
 from forebay_operator.domain.model_memory import ModelMemory
 from forebay_operator.domain.placement import Claim, ClaimKey
 from forebay_operator.domain.pools import Site
@@ -17,9 +17,6 @@ from forebay_operator.domain.rollout import Rollout
 from forebay_operator.domain.scaling import Scaling
 from forebay_operator.domain.snapshot import Conversion
 from forebay_operator.domain.status import DeploymentStatus, RevisionRecord
-
-_MOST_SERVERS_TO_FAIL_ON = 2
-"""So many servers are tried by a load that fails before no more are started for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +29,7 @@ class Sight:
     site: Site
     replicas: tuple[Replica, ...]
     conversion: Conversion | None
-    failures: Mapping[ReplicaKey, LoadFailure] = field(default_factory=dict[ReplicaKey, LoadFailure])
-    """Of this model, all versions."""
+    failures: ModelFailures = field(default_factory=ModelFailures)
 
     @property
     def said(self) -> DeploymentStatus | None:
@@ -48,8 +44,8 @@ class Assessment:
     preparation: Preparation
     scaling: Scaling
     rollout: Rollout
-    failures: Mapping[str, LoadFailure]
-    """Of the target, by server."""
+    failures: VersionFailures
+    """Of the target."""
     load: LoadMemory | None
     claims: tuple[Claim, ...]
 
@@ -75,7 +71,7 @@ def assess(
     sight: Sight, found: Revisions, preparation: Preparation, *, scaling: Scaling, load: LoadMemory | None, now: float
 ) -> Assessment:
     """What the ModelDeployment claims of the servers."""
-    failed = failures.of_version(sight.failures.items(), found.target.number)
+    failed = sight.failures.of_version(found.target.number)
     course = rollout.advance(
         rollout.Standing(
             wanted=scaling.wanted,
@@ -106,18 +102,18 @@ def assess(
 
 def _claim(sight: Sight, record: RevisionRecord, replicas: int, course: Rollout, now: float) -> Claim:
     need = revisions.need_of(record, sight.deployment.spec.placement.memory_bytes)
-    failed = failures.of_version(sight.failures.items(), record.number) if sight.failures else {}
+    failed = sight.failures.of_version(record.number)
     is_newest = bool(course.swappable) and record.number not in {each.version for each in course.swappable}
     pools = sight.site.pools
     return Claim(
         address=sight.deployment.address,
         version=record.number,
-        need_bytes=need.bytes if need else 0,
+        need_bytes=max(need.bytes if need else 0, failed.refused_bytes),
         replicas=replicas,
         pools=pools,
         present=tuple(each for each in sight.replicas if each.version == record.number and each.server.pool in pools),
-        refused=frozenset(server for server, failure in failed.items() if now < failure.again_at),
-        may_open=len(failed) < _MOST_SERVERS_TO_FAIL_ON,
+        refused=failed.refusing(now),
+        may_open=failed.may_open(now),
         swappable=course.swappable if is_newest or _are_misplaced(course.swappable, record) else (),
         reserved=sight.before.reserved,
         fading=sight.before.fading,

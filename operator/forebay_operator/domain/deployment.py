@@ -103,3 +103,5 @@ class Deployment:
     spec: DeploymentSpec
     status: DeploymentStatus | None = None
     deleting: bool = False
+    trouble: str = ""
+    """What the world could not do for it and what to do, as a clause: `the name is taken by …: …`; empty: nothing."""

@@ -1,10 +1,9 @@
 """What stands between a revision and its replicas: the first obstacle, in the order in which they are overcome."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from forebay_operator.domain.conversions import ConversionState, Preparation
-from forebay_operator.domain.failures import LoadFailure
+from forebay_operator.domain.failures import VersionFailures
 from forebay_operator.domain.fleet import takes_orders
 from forebay_operator.domain.outcome import Outcome
 from forebay_operator.domain.snapshot import Server
@@ -56,7 +55,7 @@ def _device(outcome: Outcome) -> Obstacle | None:
 def _replicas(outcome: Outcome) -> Obstacle | None:
     failures = outcome.assessment.failures
     placed = outcome.target
-    if failures and not any(each.is_ready for each in placed.kept):
+    if failures and not placed.is_too_large and not any(each.is_ready for each in placed.kept):
         return _load_failed(failures)
     if placed.unplaced:
         return _no_room(outcome)
@@ -70,14 +69,16 @@ def _replicas(outcome: Outcome) -> Obstacle | None:
     return None
 
 
-def _load_failed(failures: Mapping[str, LoadFailure]) -> Obstacle:
-    server, failure = max(failures.items(), key=lambda item: item[1].at)
+def _load_failed(failures: VersionFailures) -> Obstacle:
+    failure = max(failures.all, key=lambda each: each.at)
     reason = clause(failure.reason) or "the server gave no reason"
-    text = f"its load failed on {server}: {reason}; it is tried again by itself, or change the spec"
+    text = f"its load failed on {failure.server}: {reason}; it is tried again by itself, or change the spec"
     return Obstacle("LoadFailed", text, is_failure=True)
 
 
 def _no_room(outcome: Outcome) -> Obstacle:
+    if outcome.given_up and not outcome.target.is_too_large:
+        return _does_not_start(outcome)
     reason = _lowered(outcome.target.reason)
     if ":" in reason:
         return Obstacle("NoRoom", reason, is_failure=True)
@@ -91,7 +92,16 @@ def _waiting(outcome: Outcome) -> Obstacle:
     if outcome.waiting_for:
         names = listed(each.name for each in outcome.waiting_for)
         return Obstacle("WaitingForRoom", f"it waits for memory to be freed on {names}")
+    if outcome.given_up:
+        return _does_not_start(outcome)
     return Obstacle("WaitingForServer", f"it waits for {counted(len(outcome.target.planned), 'server')} to start")
+
+
+def _does_not_start(outcome: Outcome) -> Obstacle:
+    """The message of a server that was given up: it tells more than what placement is left with."""
+    late = next((each for each in outcome.given_up if each.message), outcome.given_up[0])
+    message = clause(late.message) or f"{late.name} took too long and is replaced; its log says more"
+    return Obstacle("ServerDoesNotStart", f"a server does not start: {message}", is_failure=True)
 
 
 def _starting(server: Server) -> str:

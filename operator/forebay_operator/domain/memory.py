@@ -7,7 +7,7 @@ delays start anew, orders that do not show yet are given again, and nothing is s
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from forebay_operator.domain.failures import LoadFailure
+from forebay_operator.domain.failures import Failures
 from forebay_operator.domain.fleet import Order, ReplicaKey, ServerReplicas
 from forebay_operator.domain.model_memory import ModelMemory
 from forebay_operator.domain.pools import PoolMemory, Site, SiteKey
@@ -38,7 +38,7 @@ class Memory:
     models: Mapping[ModelAddress, ModelMemory] = field(default_factory=dict[ModelAddress, ModelMemory])
     orders: Mapping[ReplicaKey, Order] = field(default_factory=dict[ReplicaKey, Order])
     last_sequence: int = 0
-    failures: Mapping[ReplicaKey, LoadFailure] = field(default_factory=dict[ReplicaKey, LoadFailure])
+    failures: Failures = field(default_factory=Failures)
     pools: PoolMemory = field(default_factory=PoolMemory)
     unnamed_since: Mapping[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
     """Artifacts (namespace, digest) that nobody names, and since when."""

@@ -24,6 +24,8 @@ class Outcome:
     route: Route
     waiting_for: tuple[Server, ...] = ()
     """Servers that have to start, or to be freed, before the target can be loaded there."""
+    given_up: tuple[Server, ...] = ()
+    """Servers that could have taken it and did not get ready."""
 
     @property
     def serving(self) -> int:
@@ -56,6 +58,7 @@ def conclude(assessment: Assessment, placement: Placement, fleet: Fleet) -> Outc
         leaving=_leaving(assessment, keys, placement.lingering | _tried_again(address.name, claimed)),
         route=_route(assessment, staying),
         waiting_for=tuple(fleet.servers[name] for name in sorted(set(target.planned)) if name),
+        given_up=tuple(each for each in fleet.given_up if each.pool in assessment.sight.site.pools),
     )
 
 

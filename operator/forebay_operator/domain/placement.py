@@ -60,6 +60,8 @@ class Placed:
     unplaced: int = 0
     reason: str = ""
     """Why `unplaced` have no place: a sentence without its full stop, with numbers."""
+    is_too_large: bool = False
+    """No device that there is will ever have the room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +211,7 @@ class _Draft:
             swapped=tuple(self._swapped),
             unplaced=self.unplaced,
             reason=_reason(self.claim, shelf) if self.unplaced else "",
+            is_too_large=bool(self.unplaced) and bool(_too_large(self.claim)),
         )
 
 
@@ -216,9 +219,9 @@ def _reason(claim: Claim, shelf: Shelf) -> str:
     """Why there is no place, with the figures that were compared."""
     if not claim.pools:
         return "There is no device that it may use"
-    too_small = largest_too_small(claim.need_bytes, tuple(pool.device for pool in claim.pools))
-    if too_small:
-        return too_small
+    too_large = _too_large(claim)
+    if too_large:
+        return too_large
     bins = shelf.bins(claim.pools)
     if not bins:
         return f"A replica needs {bytes_text(claim.need_bytes)} on a device of its own, and all devices are taken"
@@ -235,6 +238,10 @@ def _reason(claim: Claim, shelf: Shelf) -> str:
         else "the only device"
     )
     return f"A replica needs {bytes_text(claim.need_bytes)}, {devices} has {bytes_text(roomiest)} free"
+
+
+def _too_large(claim: Claim) -> str:
+    return largest_too_small(claim.need_bytes, tuple(pool.device for pool in claim.pools)) if claim.pools else ""
 
 
 def _all_used(claim: Claim, bins: list[Bin]) -> str:

@@ -72,6 +72,8 @@ class Holding:
     """Counter: requests answered."""
     failed_at: float | None = None
     """With `FAILED`: when the load failed, for the back-off."""
+    refused_bytes: int | None = None
+    """With `FAILED`: the device memory that a replica was found to need, where the load was refused for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,8 @@ class Server:
     """When its pages were last read; None: never."""
     message: str = ""
     """What the world knows of a server that does not get ready or was lost, in a sentence."""
+    outdated: bool = False
+    """Servers are made differently by now (a new image, other settings): what is here should move to a new one, given room."""
 
 
 class ConversionPhase(enum.Enum):
@@ -154,7 +158,8 @@ class Settings:
     """What differs between installations, not between models."""
 
     warm_servers: int = 0
-    """Servers that a pool keeps while any model that is not stopped may need it."""
+    """Servers that hold nothing and are kept, beside those in use, in the preferred shared pool of every model that is not
+    stopped, as far as there are devices."""
     server_idle_s: float = 300.0
     """How long a server that holds nothing is kept."""
     server_start_timeout_s: float = 120.0

@@ -32,10 +32,10 @@ def say(outcome: Outcome, now: float) -> Said:
         queue = before.scaling.queue_depth
     obstacle = diagnosis.obstacle(outcome)
     summary = summaries.summarise(outcome, obstacle, queue)
-    fresh = _build(outcome, obstacle, before, summary=summary.text + summary.figures, queue=queue, now=now)
+    fresh = _build(outcome, obstacle, before, summary=str(summary), queue=queue, now=now)
     if before is None or fresh == before:
         return Said(fresh if before is None else before, now if before is None else sight.before.figures_at or now)
-    if not _differs_in_figures_only(fresh, before, summary.text):
+    if not (summary.differs_in_figures_only(before.summary) and _differs_in_figures_only(fresh, before)):
         return Said(fresh, now)
     written = sight.before.figures_at
     # After a loss of memory the age of the figures is unknown: they count as new.
@@ -44,9 +44,8 @@ def say(outcome: Outcome, now: float) -> Said:
     return Said(fresh, now)
 
 
-def _differs_in_figures_only(fresh: DeploymentStatus, before: DeploymentStatus, structure: str) -> bool:
-    if not before.summary.startswith(structure):
-        return False
+def _differs_in_figures_only(fresh: DeploymentStatus, before: DeploymentStatus) -> bool:
+    """Whether all but the summary does."""
     scaling = fresh.scaling
     if scaling is not None and before.scaling is not None:
         scaling = replace(scaling, queue_depth=before.scaling.queue_depth)

@@ -17,6 +17,7 @@ from forebay_operator.domain import (
 from forebay_operator.domain.actions import Action, SetRoutes, WriteStatus
 from forebay_operator.domain.assessment import Assessment
 from forebay_operator.domain.deployment import Deployment
+from forebay_operator.domain.failures import Failures
 from forebay_operator.domain.fleet import Fleet, Order, Replica, ReplicaKey, is_overdue, muster
 from forebay_operator.domain.memory import Cache, Memory
 from forebay_operator.domain.model_memory import ModelMemory
@@ -47,7 +48,7 @@ def step(snapshot: Snapshot, memory: Memory) -> StepResult:
     # 1. What is there, and what was ordered and does not show yet.
     standing = orders.settle(memory.orders, snapshot.servers, snapshot.now)
     fleet = _muster(snapshot, memory, standing)
-    failed = failures.note(memory.failures, fleet, snapshot.now, is_first_look=memory.at is None)
+    failed = _note_failures(snapshot, memory, fleet)
     # 2. What each model wants; those at rest want nothing new.
     survey = Survey(snapshot, memory, fleet, failed)
     looks = [survey.look(deployment) for deployment in snapshot.deployments]
@@ -100,6 +101,18 @@ def _muster(snapshot: Snapshot, memory: Memory, standing: Mapping[ReplicaKey, Or
     return muster(
         snapshot.servers, standing, memory.cache.servers, is_given_up=lambda server: is_overdue(server, timeout, now)
     )
+
+
+def _note_failures(snapshot: Snapshot, memory: Memory, fleet: Fleet) -> Failures:
+    uids: dict[ModelAddress, str] = {}
+
+    def is_same(address: ModelAddress) -> bool:
+        if not uids:
+            uids.update((each.address, each.uid) for each in snapshot.deployments)
+        known = memory.models.get(address)
+        return known is not None and uids.get(address) == known.uid
+
+    return failures.note(memory.failures, fleet, snapshot.now, is_first_look=memory.at is None, is_same=is_same)
 
 
 def _plan(

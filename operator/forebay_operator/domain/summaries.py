@@ -1,12 +1,15 @@
 """The one sentence that says how a ModelDeployment is, why, and what to do where it is not well."""
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from forebay_operator.domain.diagnosis import Obstacle
 from forebay_operator.domain.fleet import Replica
 from forebay_operator.domain.outcome import Outcome
-from forebay_operator.domain.wording import counted, sentence
+from forebay_operator.domain.wording import clause, counted, sentence
+
+_FIGURES = re.compile(r"(, queue [0-9.]+ per replica)?\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +18,28 @@ class Summary:
     """What is structure: written at once when it changes."""
     figures: str = ""
     """Live figures that follow it: written now and then."""
+    trouble: str = ""
+    """What follows those; structure again."""
+
+    def __str__(self) -> str:
+        return self.text + self.figures + self.trouble
+
+    def differs_in_figures_only(self, said: str) -> bool:
+        """Whether a summary that was said before has the same structure."""
+        if not said.startswith(self.text) or not said.endswith(self.trouble):
+            return False
+        figures = said[len(self.text) : len(said) - len(self.trouble)]
+        return figures == self.figures or (bool(self.figures) and _FIGURES.fullmatch(figures) is not None)
 
 
 def summarise(outcome: Outcome, obstacle: Obstacle | None, queue_depth: float | None) -> Summary:
     """The summary of a model. `queue_depth`: waiting requests per ready replica, None: not known."""
+    found = _of_model(outcome, obstacle, queue_depth)
+    trouble = clause(outcome.assessment.sight.deployment.trouble)
+    return replace(found, trouble=f" But {trouble}.") if trouble else found
+
+
+def _of_model(outcome: Outcome, obstacle: Obstacle | None, queue_depth: float | None) -> Summary:
     assessment = outcome.assessment
     deployment = assessment.sight.deployment
     if deployment.deleting:

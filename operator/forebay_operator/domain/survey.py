@@ -8,8 +8,8 @@ from forebay_operator.domain.assessment import Assessment, Sight
 from forebay_operator.domain.demand import LoadMemory
 from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.devices import classes_of
-from forebay_operator.domain.failures import LoadFailure
-from forebay_operator.domain.fleet import Fleet, ReplicaKey
+from forebay_operator.domain.failures import Failures, ModelFailures
+from forebay_operator.domain.fleet import Fleet
 from forebay_operator.domain.memory import Cache, Memory
 from forebay_operator.domain.model_memory import ModelMemory
 from forebay_operator.domain.pools import Site, SiteKey
@@ -21,13 +21,13 @@ from forebay_operator.domain.snapshot import Conversion, ConversionId, GatewayDe
 from forebay_schema.addresses import ModelAddress
 
 _NO_DEMAND = GatewayDemand()
-_NO_FAILURES: Mapping[ReplicaKey, LoadFailure] = {}
+_NO_FAILURES = ModelFailures()
 
 
 class Survey:
     """What one step looks at models with."""
 
-    def __init__(self, snapshot: Snapshot, memory: Memory, fleet: Fleet, failed: Mapping[ReplicaKey, LoadFailure]) -> None:
+    def __init__(self, snapshot: Snapshot, memory: Memory, fleet: Fleet, failed: Failures) -> None:
         self._snapshot = snapshot
         self._memory = memory
         self._fleet = fleet
@@ -76,7 +76,7 @@ class Survey:
             site=self._site(deployment),
             replicas=self._fleet.of(deployment.address),
             conversion=self._conversions.get(identity.conversion),
-            failures=self._failures_of(deployment.address) if self._failed else _NO_FAILURES,
+            failures=self._failed.of(deployment.address) if self._failed else _NO_FAILURES,
         )
 
     def _site(self, deployment: Deployment) -> Site:
@@ -84,13 +84,6 @@ class Survey:
         if key not in self.sites:
             self.sites[key] = pools.site_of(deployment, self.classes)
         return self.sites[key]
-
-    def _failures_of(self, address: ModelAddress) -> dict[ReplicaKey, LoadFailure]:
-        return {
-            key: failure
-            for key, failure in self._failed.items()
-            if key.model == address.name and self._fleet.servers[key.server].pool.namespace == address.namespace
-        }
 
     def _under_load(self, sight: Sight, rest: Rest) -> Assessment | Settled:
         """A model that is at rest but for its load: only that is looked at, as long as it calls for nothing else."""

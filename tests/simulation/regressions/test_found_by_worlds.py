@@ -17,6 +17,7 @@ from forebay_operator.worlds.simulated.faults import (
     LoadsFail,
     ServerHangsAtStart,
 )
+from forebay_operator.worlds.simulated.fleet import FleetSettings
 from forebay_operator.worlds.simulated.simulation import Simulation
 from forebay_operator.worlds.simulated.story import Delete
 from forebay_schema.addresses import ModelAddress
@@ -84,13 +85,18 @@ def test_no_request_fails_when_it_comes_while_orders_to_unload_are_on_their_way(
         assert answered(course) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="failures of a load are forgotten with the server they happened on")
-def test_a_model_that_no_device_can_hold_does_not_start_servers_without_end() -> None:
+@pytest.mark.parametrize(("tells", "servers"), [(True, 2), (False, 9)], ids=["told", "not told"])
+def test_a_model_that_no_device_can_hold_does_not_start_servers_without_end(tells: bool, servers: int) -> None:
     """Its failures were forgotten with the servers on which it failed."""
     too_big = replace(SMALL, estimate_bytes=DEVICE.memory_bytes - GIB, footprint_bytes=DEVICE.memory_bytes + GIB)
     settings = replace(SETTINGS, server_idle_s=5.0)
-    simulation, _ = course_of(a_story(applied(a_spec()), servers=3, behaviour=too_big, settings=settings))
-    assert len(simulation.world.fleet.started_at) < 10
+    fleet = FleetSettings(tells_what_loads_need=tells)
+    simulation, _ = course_of(a_story(applied(a_spec()), servers=3, behaviour=too_big, settings=settings, fleet=fleet))
+    assert len(simulation.world.fleet.started_at) <= servers
+    status = simulation.world.deployments[DIGITS].status
+    assert status is not None
+    expected = "the largest device (simulated) has 16.0 GiB: use a smaller model" if tells else "its load failed on"
+    assert expected in status.summary
 
 
 def test_a_model_made_anew_with_the_name_and_source_of_one_just_deleted_serves() -> None:

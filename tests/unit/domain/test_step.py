@@ -182,6 +182,55 @@ def test_a_load_that_always_fails_is_tried_with_growing_pauses_on_two_servers_at
     assert condition(world, ConditionType.READY) == ("False", "LoadFailed")
 
 
+def test_a_load_that_fails_starts_no_server_after_the_other_when_those_it_failed_on_are_lost() -> None:
+    world = a_world(a_deployment(), devices=5)
+    world.failing_loads.add(("digits", 1))
+    for _ in range(300):
+        failed = {each.name for each in world.snapshot.servers if each.holdings}
+        world.step()
+        world.snapshot = replace(
+            world.snapshot, servers=tuple(each for each in world.snapshot.servers if each.name not in failed)
+        )
+    assert 4 <= world.servers_started <= 8
+    assert "out of luck" in world.status().summary
+    world.failing_loads.clear()
+    world.change(DIGITS, source=Source(uri="data:b"))
+    for _ in range(10):
+        world.step()
+    assert world.ready() == [2]
+
+
+def test_a_load_that_was_found_to_need_more_than_any_device_has_starts_no_more_servers() -> None:
+    world = a_world(a_deployment(), devices=5)
+    world.refused_bytes["digits"] = 17 * GIB
+    for _ in range(400):
+        world.step()
+    assert world.servers_started == 1
+    assert world.snapshot.servers == ()
+    assert world.status().summary == (
+        "Not ready: a replica needs 17.0 GiB, the largest device (simulated) has 16.0 GiB: "
+        "use a smaller model or a smaller maxBatchSize, or add a larger device."
+    )
+    larger = Capacity(device=replace(SIMULATED, name="larger", memory_bytes=24 * GIB), servers=1)
+    world.refused_bytes.clear()
+    world.snapshot = replace(world.snapshot, capacity=(*world.snapshot.capacity, larger))
+    world.settle()
+    assert world.ready() == [1]
+
+
+def test_a_model_made_anew_does_not_inherit_the_failures_of_one_that_is_deleted() -> None:
+    world = a_world(a_deployment(), devices=5)
+    world.failing_loads.add(("digits", 1))
+    for _ in range(10):
+        world.step()
+    world.failing_loads.clear()
+    made_anew = a_deployment(spec=a_spec("data:b"), uid="another")
+    world.snapshot = replace(world.snapshot, servers=(), deployments=(made_anew,))
+    for _ in range(5):
+        world.step()
+    assert world.ready() == [1]
+
+
 def test_a_model_that_fits_no_device_is_told_the_numbers() -> None:
     world = a_settled_world(a_spec(placement=Placement(memory_bytes=20 * GIB)))
     assert world.status().summary.startswith(
@@ -228,6 +277,19 @@ def test_a_server_that_is_lost_is_replaced_and_routed_around_at_once() -> None:
     assert endpoints == [servers[1].endpoint]
     world.settle()
     assert world.status().ready_replicas == 2
+
+
+def test_what_the_world_could_not_do_is_added_to_the_summary() -> None:
+    world = a_settled_world()
+    world.snapshot = replace(
+        world.snapshot, deployments=(replace(world.deployment(), trouble="the name digits is taken: choose another."),)
+    )
+    world.settle()
+    ready = "Ready: 1 of 1 replica on 1 simulated GPU, queue 0.0 per replica."
+    assert world.status().summary == f"{ready} But the name digits is taken: choose another."
+    world.snapshot = replace(world.snapshot, deployments=(replace(world.deployment(), trouble=""),))
+    world.settle()
+    assert world.status().summary == ready
 
 
 def test_a_lost_server_keeps_its_device_until_the_world_removes_it() -> None:
@@ -597,8 +659,12 @@ def test_a_server_that_never_starts_is_replaced() -> None:
     for _ in range(100):
         world.step()
     assert world.status().summary == "Not ready: it waits for stuck to start: no device found."
+    world.keeps = lambda action: not isinstance(action, ResizePool)
     for _ in range(30):
         world.step()
+    assert world.status().summary == "Not ready: a server does not start: no device found."
+    world.keeps = lambda _: True
+    world.settle()
     assert world.ready() == [1]
     assert [each for each in world.ordered(ResizePool) if isinstance(each, ResizePool) and "stuck" in each.victims]
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 from domain_builders import a_deployment, a_spec
@@ -41,6 +42,14 @@ def test_a_source_with_a_digest_and_one_elsewhere_have_no_edition(tmp_path: Path
 
     assert conversion_of(editions, str(model), "0" * 64) == first
     assert editions.of(a_deployment(spec=a_spec("s3://models/m"))).spec.source.edition == ""
+
+
+def test_a_source_that_is_to_be_read_again_is_another_one_whatever_its_file_looks_like(tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(b"one")
+    asked = replace(a_deployment(), spec=DeploymentSpec(source=Source(uri=str(file))))
+    again = replace(asked, spec=replace(asked.spec, source=replace(asked.spec.source, edition="again")))
+    assert Editions().of(asked).spec.source.edition != Editions().of(again).spec.source.edition
 
 
 def test_a_spec_that_did_not_change_is_the_same_value_again(tmp_path: Path) -> None:

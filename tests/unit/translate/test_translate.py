@@ -147,6 +147,17 @@ def test_identity_and_deletion_are_those_of_the_object() -> None:
     assert deployment.status is None
 
 
+def test_another_value_of_the_refresh_annotation_is_another_source() -> None:
+    editions: list[str] = []
+    for refresh in (None, "1", "2"):
+        content = an_object()
+        if refresh:
+            content["metadata"]["annotations"] = {"forebay.dev/refresh": refresh}
+        editions.append(deployment_of(ModelDeployment.from_object(content)).spec.source.edition)
+
+    assert editions == ["", "1", "2"]
+
+
 # Statuses
 
 counts = st.integers(0, 1_000_000)

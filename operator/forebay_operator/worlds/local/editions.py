@@ -21,7 +21,8 @@ class Editions:
         versions = [version for path in _files(deployment.spec) if (version := self._version(path)) is not None]
         if not versions:
             return deployment
-        edition = digest_of(versions)[:16]
+        asked = deployment.spec.source.edition
+        edition = digest_of([*versions, asked] if asked else versions)[:16]
         written, named, spec = self._last.get(deployment.address, (None, "", deployment.spec))
         if written is not deployment.spec or named != edition:
             spec = replace(deployment.spec, source=replace(deployment.spec.source, edition=edition))

@@ -47,7 +47,9 @@ def draw_story(seed: int) -> Story:
         loads=tuple(load for address in addresses for load in _loads(chance, address, busy_s)),
         faults=tuple(_faults(chance, busy_s)),
         settings=_settings(chance),
-        fleet=FleetSettings(start_s=chance.uniform(0.5, 6.0), gone_after_s=chance.uniform(0.0, 3.0)),
+        fleet=FleetSettings(
+            start_s=chance.uniform(0.5, 6.0), gone_after_s=chance.uniform(0.0, 3.0), tells_what_loads_need=seed % 2 == 0
+        ),
         gateway=GatewaySettings(hold_s=chance.choice((15.0, 45.0)), hold_requests=chance.choice((50, 10_000))),
         busy_s=busy_s,
         steady_s=STEADY_S,

@@ -25,6 +25,8 @@ class FleetSettings:
     """A lost server that still has not answered after this long is ended and removed."""
     gone_after_s: float = 1.0
     """From the death of a process until its device is free again."""
+    tells_what_loads_need: bool = True
+    """Whether a server that refuses a load says how much memory it found that to need."""
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +95,7 @@ class Fleet:
             started_at=self.timeline.now,
             timeline=self.timeline,
             surroundings=self.surroundings,
+            tells_what_loads_need=self.settings.tells_what_loads_need,
         )
         self.servers[server.name] = server
         self.by_endpoint[server.endpoint] = server

@@ -22,6 +22,7 @@ class SimulatedReplica:
     phase: HoldingPhase = HoldingPhase.LOADING
     reason: str = ""
     failed_at: float | None = None
+    refused_bytes: int | None = None
     queue: deque[Request] = field(default_factory=deque[Request])
     batches: list[Batch] = field(default_factory=list[Batch])
     busy_seconds: float = 0.0
@@ -68,8 +69,8 @@ class SimulatedReplica:
         self.completed += len(batch)
         self.compute()
 
-    def fail(self, reason: str, now: float) -> None:
-        self.phase, self.reason, self.failed_at = HoldingPhase.FAILED, reason, now
+    def fail(self, reason: str, now: float, *, refused_bytes: int | None = None) -> None:
+        self.phase, self.reason, self.failed_at, self.refused_bytes = HoldingPhase.FAILED, reason, now, refused_bytes
 
     def holding(self, *, provider: str) -> Holding:
         """What the server's pages say of it."""
@@ -87,4 +88,5 @@ class SimulatedReplica:
             busy_seconds=self.busy_seconds,
             completed=self.completed,
             failed_at=self.failed_at,
+            refused_bytes=self.refused_bytes,
         )

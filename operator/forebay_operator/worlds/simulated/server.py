@@ -52,6 +52,7 @@ class SimulatedServer:
     started_at: float
     timeline: Timeline
     surroundings: Surroundings
+    tells_what_loads_need: bool = True
     phase: ServerPhase = ServerPhase.STARTING
     alive: bool = True
     """False once its process has ended."""
@@ -152,9 +153,11 @@ class SimulatedServer:
     def _end_load(self, replica: SimulatedReplica) -> None:
         self._loading = None
         if self._holds(replica):
-            refusal = self._refusal(replica) or self.surroundings.load_fault(replica.order.address)
-            if refusal:
-                replica.fail(refusal, self.timeline.now)
+            refusal = self._refusal(replica)
+            fault = refusal or self.surroundings.load_fault(replica.order.address)
+            if fault:
+                is_told = bool(refusal) and self.tells_what_loads_need
+                replica.fail(fault, self.timeline.now, refused_bytes=replica.behaviour.footprint_bytes if is_told else None)
             else:
                 replica.phase = HoldingPhase.READY
         self._load_next()
