@@ -1,4 +1,7 @@
-"""`forebay-convert`: the exit status is 0 for converted or found, 1 for refused or failed, 2 for wrong usage."""
+"""`forebay-convert`: the exit status is 0 for converted or found, 1 for refused or failed, 2 for wrong usage.
+
+Of a single stage, 0 says that it did its part, too.
+"""
 
 import signal
 import sys
@@ -6,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from forebay_convert.command_line import Invocation, UsageError, parse
-from forebay_convert.conversion import convert
+from forebay_convert.conversion import carry_out, convert
 from forebay_convert.publishing import Destination, FolderDestination, StoreDestination
 from forebay_convert.summary import failure_in_words, in_words
 from forebay_schema import logs
@@ -24,10 +27,19 @@ def main(arguments: list[str] | None = None) -> int:
     except UsageError as error:
         print(f"forebay-convert: {error}", file=sys.stderr)
         return _WRONG_USAGE
-    work = invocation.work or Path(tempfile.gettempdir())
-    result = convert(invocation.order, lambda: _destination(invocation), work, logs.Logger("forebay-convert").info)
+    result = _result(invocation)
+    if result is None:
+        return 0
     _answer(invocation, result)
     return 0 if result.failure is None else _FAILED
+
+
+def _result(invocation: Invocation) -> ConversionResult | None:
+    """What became of it; None: a stage is done, and others follow."""
+    work, progress = invocation.work or Path(tempfile.gettempdir()), logs.Logger("forebay-convert").info
+    if invocation.stage is None:
+        return convert(invocation.order, lambda: _destination(invocation), work, progress)
+    return carry_out(invocation.stage, invocation.order, lambda: _destination(invocation), work, progress)
 
 
 def _destination(invocation: Invocation) -> Destination:

@@ -1,8 +1,6 @@
 """Starts the two sealed processes of a conversion, and says in words how one of them failed."""
 
 import signal
-from dataclasses import dataclass
-from pathlib import Path
 
 from forebay_convert.failures import ConversionError, passing, refusal
 from forebay_convert.reports import Hearing, RefusalError, printable
@@ -28,24 +26,6 @@ _VERBS = {
     "threads": "started more threads than the conversion may start",
     "output": "printed without end",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """Folders of one conversion. `given` is read-only for A, which writes only to `work`; `sealed` it never sees."""
-
-    given: Path
-    work: Path
-    out: Path
-    sealed: Path
-    scratch: Path
-
-    @classmethod
-    def within(cls, top: Path) -> "Room":
-        room = cls(top / "in", top / "work", top / "work" / "out", top / "sealed", top / "scratch")
-        for folder in (room.given, room.work, room.out, room.sealed, room.scratch):
-            folder.mkdir(mode=0o700)
-        return room
 
 
 def check_ended(ended: Ended, hearing: Hearing, subject: str, stage: Stage) -> None:

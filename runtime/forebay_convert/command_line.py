@@ -14,6 +14,7 @@ from forebay_schema.conversion import (
     Format,
     VerificationDemand,
 )
+from forebay_schema.conversion_stages import ConversionStage
 from forebay_schema.documents import DocumentError
 from forebay_schema.tensors import DataType, TensorSpec
 
@@ -27,12 +28,13 @@ class UsageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What was asked for. `folder` is set where a person converts one file for themselves."""
+    """What was asked for. `folder` is set where a person converts one file for themselves, `stage` where one stage is run."""
 
     order: ConversionOrder
     folder: Path | None
     result: Path | None
     work: Path | None
+    stage: ConversionStage | None = None
 
 
 def parse(arguments: list[str]) -> Invocation:
@@ -43,25 +45,39 @@ def parse(arguments: list[str]) -> Invocation:
         SystemExit: argparse found them wrong, or was asked for help; it printed why.
     """
     given = _parser().parse_args(arguments)
-    if (given.order is None) == (given.source is None):
-        raise UsageError("give either --order FILE, or a SOURCE and -o DIR")
     if given.order is not None:
-        return Invocation(_read_order(given.order), None, given.result, given.work)
+        stage = _stage(given.source)
+        if stage is not None and given.work is None:
+            raise UsageError("say which folder the stages of this conversion share: --work DIR")
+        return Invocation(_read_order(given.order), None, given.result, given.work, stage)
+    if given.source is None:
+        raise UsageError("give either --order FILE, or a SOURCE and -o DIR")
     if given.output is None:
         raise UsageError("say where the artifact goes: -o DIR")
     return Invocation(_order_of(given), given.output, given.result, given.work)
+
+
+def _stage(name: str | None) -> ConversionStage | None:
+    """With an order, a stage may stand where a source would."""
+    found: ConversionStage | None = next((each for each in get_args(ConversionStage) if each == name), None)
+    if name is not None and found is None:
+        raise UsageError(f"give either --order FILE, or a SOURCE ({name}) and -o DIR")
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="forebay-convert",
         description="Convert a model to ONNX in a sandbox, verify it against its source, and publish it.",
+        epilog="With --order, SOURCE may be one of the stages fetch, find, convert and publish, over the same --work folder.",
     )
     parser.add_argument("source", nargs="?", metavar="SOURCE", help="path, file, http(s), s3 or data URI of the model")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for model.onnx and manifest.json")
     parser.add_argument("--order", type=Path, metavar="FILE", help="carry out an order of the controller's instead")
     parser.add_argument("--result", type=Path, metavar="FILE", help="also write the result there, as one JSON document")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="where temporary files go")
+    parser.add_argument(
+        "--work", type=Path, metavar="DIR", help="where temporary files go; of a single stage, what the stages share"
+    )
     _add_source_options(parser)
     _add_verification_options(parser)
     return parser

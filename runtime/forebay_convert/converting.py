@@ -1,15 +1,17 @@
-"""Process A, seen from the parent: runs it, and takes what it left as copies that it can never reach again."""
+"""Process A, seen from outside: runs it, and takes what it left as copies that it can never reach again."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from forebay_convert.children import Room, check_ended
+from forebay_convert.children import check_ended
 from forebay_convert.failures import ConversionError, refusal
 from forebay_convert.progress import Deadline, Progress
 from forebay_convert.reports import Hearing
-from forebay_convert.sandbox.collection import CollectionError, collect
+from forebay_convert.rooms import SUSPECT, Room
+from forebay_convert.sandbox.collection import CollectionError, collect, open_folder
 from forebay_convert.sandbox.supervisor import ChildOrder, run_child
 from forebay_convert.sandbox.watchdog import Budget
 from forebay_schema.conversion import ConversionLimits, Format
@@ -26,13 +28,12 @@ _GROWTH = 4
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What process A left, as copies; `model_sha256` is of the copied bytes. `notes` are its words, for display."""
+    """What process A left, as copies; `model_sha256` is of the copied bytes."""
 
     model: Path
     model_sha256: str
     reference: Path
     samples: Path
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +51,16 @@ class SourceToConvert:
 
 def convert_source(
     source: SourceToConvert, room: Room, limits: ConversionLimits, deadline: Deadline, progress: Progress
-) -> Converted:
-    """Run process A on a source.
+) -> tuple[str, ...]:
+    """Run process A on a source, which leaves what it makes in `room.out`; its words, for display.
 
     Raises:
-        ConversionError: it gave up, was stopped, or left something else than the files asked for.
+        ConversionError: it gave up, or was stopped.
     """
     hearing = Hearing(lambda phase: progress("converting", phase=phase))
-    out = os.open(room.out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        ended = run_child(_order(source, room, limits, deadline), hearing.hear)
-        check_ended(ended, hearing, "The source", "load" if not hearing.phase else "convert")
-        return _collected(source, room, out, tuple(hearing.notes))
-    finally:
-        os.close(out)
+    ended = run_child(_order(source, room, limits, deadline), hearing.hear)
+    check_ended(ended, hearing, "The source", "load" if not hearing.phase else "convert")
+    return tuple(hearing.notes)
 
 
 def _order(source: SourceToConvert, room: Room, limits: ConversionLimits, deadline: Deadline) -> ChildOrder:
@@ -93,18 +90,37 @@ def artifact_limit(source_bytes: int) -> int:
     return min(_MOST_ARTIFACT, max(_LEAST_ARTIFACT, _GROWTH * source_bytes))
 
 
-def _collected(source: SourceToConvert, room: Room, out: int, notes: tuple[str, ...]) -> Converted:
-    model, reference, samples = (room.sealed / name for name in ("model.onnx", "reference.npz", "samples.npz"))
+def collect_converted(room: Room, source_bytes: int, given_samples: Path | None) -> Converted:
+    """Copies of what process A left; `given_samples`: where the samples are that it did not draw itself.
+
+    Raises:
+        ConversionError: it left something else than the files asked for.
+    """
     try:
-        sha256 = collect(out, model.name, model, artifact_limit(source.size_bytes))
-        collect(out, reference.name, reference, _MOST_ARRAYS)
-        if source.samples is None:
-            collect(out, samples.name, samples, _MOST_ARRAYS)
+        return _collected(room, artifact_limit(source_bytes), given_samples)
     except CollectionError as error:
         raise ConversionError(
-            refusal("convert", f"The process that converted the source did not keep to its task: {error}.", _SUSPECT)
+            refusal("convert", f"The process that converted the source did not keep to its task: {error}.", SUSPECT)
         ) from error
-    return Converted(model, sha256, reference, source.samples or samples, notes)
 
 
-_SUSPECT = "Only convert files from people you trust; to be sure of this one, save the model anew."
+def _collected(room: Room, limit: int, given_samples: Path | None) -> Converted:
+    model, reference, samples = (room.sealed / name for name in ("model.onnx", "reference.npz", "samples.npz"))
+    with _opened(room.out) as out:
+        sha256 = collect(out, model.name, model, limit)
+        collect(out, reference.name, reference, _MOST_ARRAYS)
+        if given_samples is None:
+            collect(out, samples.name, samples, _MOST_ARRAYS)
+    return Converted(model, sha256, reference, given_samples or samples)
+
+
+@contextmanager
+def _opened(out: Path) -> Generator[int]:
+    """The folder `out`, by no link on the way that process A may have made."""
+    with ExitStack() as opened:
+        folder = open_folder(out.parent.parent)
+        opened.callback(os.close, folder)
+        for name in (out.parent.name, out.name):
+            folder = open_folder(Path(name), folder)
+            opened.callback(os.close, folder)
+        yield folder

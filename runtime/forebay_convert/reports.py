@@ -4,9 +4,10 @@ One JSON object a line, with one known key. Everything else a child prints is dr
 shown, a refusal ends a conversion that its own child gave up, a note is shown with the result.
 """
 
+import itertools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 _LONGEST_PHASE = 40
@@ -65,6 +66,11 @@ def printable(value: object, length: int) -> str:
     """At most `length` characters of a text that a terminal shows as they are; whitespace becomes single spaces."""
     text = " ".join(str(value)[: 4 * length].split())
     return "".join(character for character in text if character.isprintable())[:length]
+
+
+def display(notes: Iterable[str]) -> tuple[str, ...]:
+    """Notes of a child that may lie, as far as they are let through."""
+    return tuple(printable(note, _LONGEST_TEXT) for note in itertools.islice(notes, _MOST_NOTES))
 
 
 def _object(line: str) -> dict[str, Any]:

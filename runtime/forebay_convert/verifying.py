@@ -5,11 +5,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from forebay_convert.children import Room, check_ended
+from forebay_convert.children import check_ended
 from forebay_convert.converting import Converted
 from forebay_convert.failures import ConversionError, refusal
 from forebay_convert.progress import Deadline, Progress
 from forebay_convert.reports import Hearing
+from forebay_convert.rooms import Room
 from forebay_convert.sandbox.supervisor import ChildOrder, run_child
 from forebay_convert.sandbox.watchdog import Budget
 from forebay_schema.conversion import ConversionLimits, VerificationDemand
@@ -72,7 +73,7 @@ def verify_model(
         },
         level=level,
         work=room.scratch,
-        read=(room.given, room.sealed),
+        read=(room.given, room.held, room.sealed),
         write=(),
         file_bytes=_NO_FILES,
         budget=Budget(max(1.0, deadline.remaining()), limits.memory_bytes, disk_bytes=_NO_FILES, tail_bytes=_REPORT_BYTES),

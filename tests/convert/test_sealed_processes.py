@@ -9,10 +9,10 @@ from onnx import ModelProto
 
 from convert_inside import Told
 from convert_onnx import a_network, an_endless_loop, saved
-from forebay_convert.children import Room
-from forebay_convert.converting import Converted, SourceToConvert, convert_source
+from forebay_convert.converting import Converted, SourceToConvert, collect_converted, convert_source
 from forebay_convert.failures import ConversionError
 from forebay_convert.progress import Deadline
+from forebay_convert.rooms import Room
 from forebay_convert.samples import write_arrays
 from forebay_convert.sandbox.levels import available_level
 from forebay_convert.verifying import Report, verify_model
@@ -32,7 +32,7 @@ def verified(model: ModelProto, wanted: dict[str, np.ndarray], room: Room, *, se
     saved(model, room.sealed)
     write_arrays(room.sealed / "reference.npz", wanted)
     write_arrays(room.sealed / "samples.npz", {"x": ROWS})
-    converted = Converted(room.sealed / "model.onnx", "", room.sealed / "reference.npz", room.sealed / "samples.npz", notes=())
+    converted = Converted(room.sealed / "model.onnx", "", room.sealed / "reference.npz", room.sealed / "samples.npz")
     return verify_model(
         converted,
         None,
@@ -68,7 +68,8 @@ def test_a_model_in_a_form_that_is_not_served_is_refused(room: Room) -> None:
 def test_onnxruntime_leaves_no_telemetry_in_the_homes_of_the_sealed_processes(room: Room) -> None:
     source = saved(a_network(), room.given)
     to_convert = SourceToConvert(source, source.stat().st_size, "onnx", (), None, available_level())
-    converted = convert_source(to_convert, room, ConversionLimits(), Deadline(600), Told())
+    assert convert_source(to_convert, room, ConversionLimits(), Deadline(600), Told()) == ()
+    converted = collect_converted(room, source.stat().st_size, None)
     with np.load(converted.reference) as reference:
         assert reference.files == ["0"]
 

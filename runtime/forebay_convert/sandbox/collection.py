@@ -1,4 +1,4 @@
-"""Takes files out of a hostile process's folder after its death, without following anything, as copies of its own."""
+"""Takes files out of a hostile process's folder after its death, without following anything, as copies of our own."""
 
 import hashlib
 import os
@@ -12,12 +12,47 @@ class CollectionError(Exception):
     """What lies there is no plain file within its limit; the message says what it is instead."""
 
 
+def open_folder(path: Path, parent: int | None = None) -> int:
+    """A descriptor of a folder in which a hostile process may have written. Its own name is not followed if it is a link.
+
+    Raises:
+        CollectionError: it is missing, or no folder.
+    """
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    except OSError as error:
+        raise CollectionError(f"its folder {path.name} is no folder ({error.strerror})") from None
+
+
 def collect(folder: int, name: str, target: Path, limit: int) -> str:
-    """Copy one file out of a folder that was opened before the process started; the SHA-256 of the copied bytes.
+    """Copy one file out of an opened folder; the SHA-256 of the copied bytes.
 
     Raises:
         CollectionError: it is missing, a link, a device, a fifo, a folder, or larger than `limit`.
     """
+    descriptor = _open_plain(folder, name, limit)
+    try:
+        return _copy(descriptor, target, name, limit)
+    finally:
+        os.close(descriptor)
+
+
+def read(folder: int, name: str, limit: int) -> bytes:
+    """The content of one small file in an opened folder.
+
+    Raises:
+        CollectionError: as `collect`.
+    """
+    descriptor = _open_plain(folder, name, limit)
+    try:
+        content = os.read(descriptor, limit + 1)
+    finally:
+        os.close(descriptor)
+    _check_size(len(content), name, limit)
+    return content
+
+
+def _open_plain(folder: int, name: str, limit: int) -> int:
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
@@ -26,9 +61,10 @@ def collect(folder: int, name: str, target: Path, limit: int) -> str:
         raise CollectionError(f"its {name} is no plain file ({error.strerror})") from None
     try:
         _check(os.fstat(descriptor), name, limit)
-        return _copy(descriptor, target, name, limit)
-    finally:
+    except CollectionError:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _check(facts: os.stat_result, name: str, limit: int) -> None:

@@ -35,6 +35,17 @@ def test_an_order_of_the_controllers_is_read_as_it_was_written(tmp_path: Path) -
     assert invocation.result == tmp_path / "result.json"
 
 
+def test_with_an_order_a_stage_may_stand_where_a_source_would(tmp_path: Path) -> None:
+    (tmp_path / "order.json").write_text(an_order(tmp_path, "m.onnx").to_json())
+    order = ["--order", str(tmp_path / "order.json")]
+
+    assert parse(["convert", *order, "--work", str(tmp_path)]).stage == "convert"
+    assert parse(order).stage is None
+    assert parse(["fetch", "-o", "out"]).order.options.source.uri == "fetch"
+    with pytest.raises(UsageError, match="say which folder the stages of this conversion share: --work DIR"):
+        parse(["convert", *order])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -7,13 +7,13 @@ import pytest
 
 from convert_commands import an_order
 from forebay_convert.children import check_ended
-from forebay_convert.conversion import key_of
 from forebay_convert.failures import ConversionError
 from forebay_convert.reports import Hearing, RefusalError
 from forebay_convert.sandbox.seal import UNSEALED
 from forebay_convert.sandbox.supervisor import Ended
 from forebay_convert.sandbox.watchdog import Breach
 from forebay_convert.source.attempts import in_words as attempts_in_words
+from forebay_convert.stages import key_of
 from forebay_convert.summary import in_words
 from forebay_convert.versions import in_words as tools_in_words
 from forebay_convert.versions import tools_of
