@@ -10,9 +10,11 @@ from pathlib import Path
 
 import uvloop
 
-from forebay_gateway.gateway import Gateway
-from forebay_gateway.settings import Settings, SettingsError
+from forebay_gateway.gateway import Gateway, RouteSource, Stop
+from forebay_gateway.routefile import RouteFile
+from forebay_gateway.settings import ClusterScope, Settings, SettingsError
 from forebay_schema import logs
+from forebay_schema.routes import HoldLimits
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,27 +33,83 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None = None) -> Settings:
     parser = argparse.ArgumentParser(prog="forebay-gateway", description=__doc__)
-    parser.add_argument("--routes", type=Path, required=True, help="the route table; read again whenever it is replaced")
+    _add_routes(parser)
+    _add_places(parser)
+    _add_envoy(parser)
+    parser.add_argument(
+        "--drain-seconds",
+        type=float,
+        default=2.0,
+        help="how long requests may still take at SIGTERM; a second signal ends at once (default: %(default)g)",
+    )
+    given = parser.parse_args(arguments)
+    if not given.kubernetes and (given.namespace or given.default_namespace or given.hold_seconds):
+        parser.error("--namespace, --default-namespace and --hold-seconds go with --kubernetes: a route table says so itself")
+    return _settings(given)
+
+
+def _add_routes(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--routes", type=Path, help="the route table; read again whenever it is replaced")
+    source.add_argument(
+        "--kubernetes",
+        action="store_true",
+        help="take routes from the ModelDeployments of the API server that KUBECONFIG names, or of the cluster it runs in",
+    )
+    parser.add_argument("--namespace", action="append", default=[], help="follow this namespace; several times; default: all")
+    parser.add_argument("--default-namespace", default="", help="namespace of a model that is named by path alone")
+    parser.add_argument(
+        "--hold-seconds",
+        type=float,
+        help=f"how long a request may wait for a replica (default: {HoldLimits().seconds:g})",
+    )
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run-dir", type=Path, required=True, help="folder for Envoy's configuration, log, sockets and process id"
     )
     parser.add_argument("--control-socket", type=Path, required=True, help="Unix socket for /demand, /healthz and /metrics")
+    parser.add_argument("--control-address", default="", help="HOST:PORT for the same by TCP")
     parser.add_argument("--ready-file", type=Path, help="written with process ids and addresses when Envoy is ready")
     parser.add_argument("--http-address", default="127.0.0.1", help="address of both ports (default: %(default)s)")
     parser.add_argument("--http-port", type=int, default=8000, help="default: %(default)s")
     parser.add_argument("--grpc-port", type=int, default=8001, help="default: %(default)s")
+
+
+def _add_envoy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--concurrency", type=int, default=1, help="Envoy's worker threads (default: %(default)s)")
     parser.add_argument(
         "--keep-envoy", action="store_true", help="leave Envoy running at SIGTERM, for the next gateway to adopt"
     )
-    return Settings(**vars(parser.parse_args(arguments)))
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    fields = vars(given)
+    kubernetes, namespaces = fields.pop("kubernetes"), tuple(fields.pop("namespace"))
+    scope = ClusterScope(
+        namespaces=namespaces,
+        default_namespace=fields.pop("default_namespace") or "default",
+        hold_seconds=fields.pop("hold_seconds") or HoldLimits().seconds,
+    )
+    return Settings(cluster=scope if kubernetes else None, **fields)
 
 
 async def _run(settings: Settings) -> None:
-    stop = asyncio.Event()
+    stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await Gateway(settings).run(stop)
+        asyncio.get_running_loop().add_signal_handler(number, stop.ask)
+    await Gateway(settings, _source(settings)).run(stop)
+
+
+def _source(settings: Settings) -> RouteSource:
+    if settings.routes:
+        return RouteFile(settings.routes)
+    assert settings.cluster
+    # Its libraries take half a second to load, for nothing where there is no cluster.
+    from forebay_gateway.cluster.source import ClusterRoutes  # noqa: PLC0415
+
+    return ClusterRoutes(settings.cluster)
 
 
 def _raise_descriptor_limit() -> None:

@@ -1,17 +1,22 @@
-"""The control socket: HTTP over a Unix socket for the controller on the same machine.
+"""The control pages: HTTP for the controller, over a Unix socket on the same machine and by TCP in a cluster.
 
-`GET /demand`: JSON lines without end. `GET /healthz`: 200 once the gateway serves. `GET /metrics`: Prometheus text.
+`GET /demand`: JSON lines without end. `GET /healthz`: 200 while the gateway serves. `GET /metrics`: Prometheus text.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+from forebay_gateway.settings import SettingsError
+
 _HEAD_TIMEOUT_S: Final = 5.0
+_WRITE_TIMEOUT_S: Final = 30.0
+"""A reader that takes nothing for so long is given up."""
+_MOST_CLIENTS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,46 +30,80 @@ Pages = Callable[[str], "Page | AsyncIterator[str]"]
 """The content at a path: a page, or lines that go on until the client leaves."""
 
 
-@asynccontextmanager
-async def serving(pages: Pages, socket: Path) -> AsyncGenerator[None]:
-    """Answer clients of the socket within the block; its end ends their streams."""
-    clients = set[asyncio.Task[None]]()
+class Control:
+    """Answers clients from the same pages at every address."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._clients = set[asyncio.Task[None]]()
+
+    @asynccontextmanager
+    async def serving(self, socket: Path, address: tuple[str, int] | None) -> AsyncGenerator[str]:
+        """Answer within the block; its end ends all streams. Gives the TCP address that is listened on, or nothing.
+
+        Raises:
+            SettingsError: the TCP address cannot be had.
+        """
+        async with AsyncExitStack() as stack:
+            # Ended after the servers are closed. Waiting for the servers' own end would be waiting for the streams'.
+            stack.push_async_callback(self._end)
+            stack.callback((await asyncio.start_unix_server(self._welcome, socket)).close)
+            if address is None:
+                yield ""
+                return
+            server = await self._listen(*address)
+            stack.callback(server.close)
+            host, port = server.sockets[0].getsockname()[:2]
+            yield f"{host}:{port}"
+
+    async def _listen(self, host: str, port: int) -> asyncio.Server:
+        try:
+            return await asyncio.start_server(self._welcome, host, port)
+        except OSError as error:
+            raise SettingsError(
+                f"the control address {host}:{port} cannot be used: {error.strerror}. Stop the process that has it, "
+                "or choose another --control-address"
+            ) from None
 
     # No coroutine: asyncio would await it itself, and log a traceback for each that is cancelled.
-    def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = asyncio.create_task(_attend(pages, reader, writer))
-        clients.add(client)
-        client.add_done_callback(clients.discard)
+    def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._clients) >= _MOST_CLIENTS:
+            writer.close()
+            return
+        client = asyncio.create_task(self._attend(reader, writer))
+        self._clients.add(client)
+        client.add_done_callback(self._clients.discard)
 
-    async with await asyncio.start_unix_server(welcome, socket):
-        yield
-    for client in clients:
-        client.cancel()
-    await asyncio.gather(*clients, return_exceptions=True)
+    async def _end(self) -> None:
+        for client in self._clients:
+            client.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
 
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer), suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            async with asyncio.timeout(_HEAD_TIMEOUT_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+            await self._answer(head, writer)
 
-async def _attend(pages: Pages, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with closing(writer), suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        async with asyncio.timeout(_HEAD_TIMEOUT_S):
-            head = await reader.readuntil(b"\r\n\r\n")
-        await _answer(pages, head, writer)
-
-
-async def _answer(pages: Pages, head: bytes, writer: asyncio.StreamWriter) -> None:
-    method, path, *_ = [*head.decode("latin-1").split(" ", 2), "", ""]
-    content = pages(path) if method == "GET" else _error(HTTPStatus.METHOD_NOT_ALLOWED)
-    if isinstance(content, Page):
-        writer.write(_head(content.status, content.content_type) + content.text.encode())
-        await writer.drain()
-        return
-    writer.write(_head(HTTPStatus.OK, "application/jsonl"))
-    async for line in content:
-        writer.write(line.encode() + b"\n")
-        await writer.drain()
+    async def _answer(self, head: bytes, writer: asyncio.StreamWriter) -> None:
+        method, path, *_ = [*head.decode("latin-1").split(" ", 2), "", ""]
+        content = self._pages(path.partition("?")[0]) if method == "GET" else _error(HTTPStatus.METHOD_NOT_ALLOWED)
+        if isinstance(content, Page):
+            await _write(writer, _head(content.status, content.content_type) + content.text.encode())
+            return
+        await _write(writer, _head(HTTPStatus.OK, "application/jsonl"))
+        async for line in content:
+            await _write(writer, line.encode() + b"\n")
 
 
 def not_found(path: str) -> Page:
     return Page(HTTPStatus.NOT_FOUND, "text/plain", f"nothing at {path}: there are /demand, /healthz and /metrics\n")
+
+
+async def _write(writer: asyncio.StreamWriter, content: bytes) -> None:
+    writer.write(content)
+    async with asyncio.timeout(_WRITE_TIMEOUT_S):
+        await writer.drain()
 
 
 def _error(status: HTTPStatus) -> Page:

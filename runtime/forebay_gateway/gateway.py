@@ -6,22 +6,22 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from forebay_gateway import atomicfile, control, metrics
-from forebay_gateway.control import Page
+from forebay_gateway.control import Control, Page
 from forebay_gateway.demand import STATISTICS_PATH, Attempts, Ledger, attempts_of
 from forebay_gateway.envoy import admin
+from forebay_gateway.envoy.draining import drain
 from forebay_gateway.envoy.supervisor import Supervisor
 from forebay_gateway.holder.connections import Departures, serve_grpc, serve_http
 from forebay_gateway.holder.holder import Holder
-from forebay_gateway.routefile import RouteFile
 from forebay_gateway.routing import NO_ROUTES, RouteIndex
 from forebay_gateway.rundir import lock, private_folder, unlink_stale
-from forebay_gateway.settings import Settings, check_socket_path, sockets_for
+from forebay_gateway.settings import Settings, check_socket_path, sockets_for, split_address
 from forebay_gateway.ticker import Ticker
 from forebay_gateway.xds import server as xds_server
 from forebay_gateway.xds.loads import in_flight_of
@@ -37,10 +37,36 @@ _REPORT_S: Final = 1.0
 _REPORT_WHILE_LETTING_GO_S: Final = 0.1
 _COUNT_S: Final = 1.0
 _FAREWELL_S: Final = 0.05
+_LAST_WORDS_S: Final = 0.5
+"""For refusals to reach clients that waited until the end."""
+
+
+class RouteSource(Protocol):
+    """Where route tables come from."""
+
+    @property
+    def complaint(self) -> str:
+        """Why the last table may be old, empty if it is not."""
+        ...
+
+    async def follow(self, take: Callable[[RouteIndex], None]) -> None:
+        """Hand out each table, from the first on, until cancelled."""
+        ...
+
+
+class Stop:
+    """That the process was asked to end; asked twice, at once."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurried = asyncio.Event()
+
+    def ask(self) -> None:
+        (self.hurried if self.asked.is_set() else self.asked).set()
 
 
 class Gateway:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, source: RouteSource) -> None:
         """Build all parts; nothing runs yet. Needs a running event loop."""
         self._settings = settings
         self._identity = uuid.uuid4().hex
@@ -52,12 +78,15 @@ class Gateway:
         self._discovery = xds_server.Discovery(self._store)
         self._loads = xds_server.LoadReports(self._on_report)
         self._publisher = Publisher(self._store, self._sockets, self._on_published)
-        self._route_file = RouteFile(settings.routes)
+        self._source = source
         self._supervisor = Supervisor(settings, self._sockets, self._on_envoy_started, self._on_envoy_ready)
         self._acknowledged = NO_ROUTES
+        self._control = Control(self._page)
+        self._control_address = ""
+        self._is_draining = False
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set.
+    async def run(self, stop: Stop) -> None:
+        """Serve until asked to end, then until the requests that are there are answered.
 
         Raises:
             SettingsError: it cannot be served with these settings.
@@ -65,15 +94,36 @@ class Gateway:
         async with AsyncExitStack() as stack:
             self._prepare_folders(stack)
             unlink_stale(self._settings.control_socket)
-            await stack.enter_async_context(control.serving(self._page, self._settings.control_socket))
+            self._control_address = await stack.enter_async_context(self._open_control())
             stack.callback(self._remove_sockets)
             await self._take_over()
             stack.push_async_callback(self._supervisor.stop)
             async with asyncio.TaskGroup() as tasks:
                 work = [tasks.create_task(job) for job in (self._serve(), self._ticker.run(), self._count_arrivals())]
-                await stop.wait()
+                await stop.asked.wait()
+                await self._drain(stop.hurried)
                 for task in work:
                     task.cancel()
+
+    def _open_control(self) -> AbstractAsyncContextManager[str]:
+        address = self._settings.control_address
+        return self._control.serving(self._settings.control_socket, split_address(address) if address else None)
+
+    async def _drain(self, hurried: asyncio.Event) -> None:
+        """Take no more than must be, and wait for what is there; what waits for a replica then is refused."""
+        self._is_draining = True
+        if self._settings.keep_envoy:
+            return
+        _log.info("asked to end", drain_s=self._settings.drain_seconds)
+        draining = asyncio.create_task(drain(self._sockets.admin))
+        hurrying = asyncio.create_task(hurried.wait())
+        try:
+            await asyncio.wait([draining, hurrying], timeout=self._settings.drain_seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            draining.cancel()
+            hurrying.cancel()
+        if self._holder.refuse_all():
+            await asyncio.sleep(_LAST_WORDS_S)
 
     async def _take_over(self) -> None:
         await self._supervisor.take_over()
@@ -97,15 +147,19 @@ class Gateway:
         stack.enter_context(lock(self._settings.run_dir / "lock"))
 
     async def _serve(self) -> None:
-        tables = self._route_file.tables()
-        # Complete before Envoy can ask: it would drop what it does not find.
-        self._follow(await anext(tables))
-        async with AsyncExitStack() as stack:
-            await self._open_sockets(stack)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._supervisor.run())
-                async for index in tables:
-                    self._follow(index)
+        complete = asyncio.Event()
+
+        def take(index: RouteIndex) -> None:
+            self._follow(index)
+            complete.set()
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._source.follow(take))
+            # Before Envoy can ask: it would drop what it does not find.
+            await complete.wait()
+            async with AsyncExitStack() as stack:
+                await self._open_sockets(stack)
+                await self._supervisor.run()
 
     async def _open_sockets(self, stack: AsyncExitStack) -> None:
         departures = Departures(asyncio.get_running_loop())
@@ -133,8 +187,10 @@ class Gateway:
     def _on_published(self, index: RouteIndex) -> None:
         """Envoy has accepted all of a table."""
         self._holder.acknowledge(index)
+        # How far routes were followed can wait a second, if no route is another one.
+        if index.routes is not self._acknowledged.routes:
+            self._ticker.hurry()
         self._acknowledged = index
-        self._ticker.hurry()
         self._pace_reports()
 
     def _on_envoy_started(self) -> None:
@@ -142,11 +198,12 @@ class Gateway:
 
     def _on_envoy_ready(self, pid: int) -> None:
         address, settings = self._settings.http_address, self._settings
-        ready = {
+        ready: dict[str, object] = {
             "pid": os.getpid(),
             "envoy_pid": pid,
             "http": f"{address}:{settings.http_port}",
             "grpc": f"{address}:{settings.grpc_port}",
+            "control": self._control_address,
         }
         _log.info("serving", **ready)
         if settings.ready_file:
@@ -175,7 +232,7 @@ class Gateway:
         return DemandLine(
             gateway=self._identity,
             sequence=sequence,
-            routes=self._acknowledged.digest if self._store.connected else "",
+            routes=self._acknowledged.mark if self._store.connected else "",
             models=self._ledger.demand(held, self._holder.counts.first),
         )
 
@@ -191,9 +248,11 @@ class Gateway:
                 return control.not_found(path)
 
     def _health(self) -> Page:
+        if self._is_draining:
+            return Page(503, "text/plain", "asked to end: what is there is answered, nothing new should come\n")
         if self._supervisor.is_ready:
             return Page(200, "text/plain", "ok\n")
-        return Page(503, "text/plain", f"{self._route_file.complaint or 'Envoy is not ready yet'}\n")
+        return Page(503, "text/plain", f"{self._source.complaint or 'Envoy is not ready yet'}\n")
 
     def _families(self) -> list[metrics.Family]:
         counts, ledger = self._holder.counts, self._ledger

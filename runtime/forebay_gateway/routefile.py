@@ -1,7 +1,7 @@
 """The route table's file: replaced atomically by the controller, watched by the gateway."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,11 @@ class RouteFile:
         self.complaint = ""
         """Why the file's present content is not served; empty if it is."""
 
+    async def follow(self, take: Callable[[RouteIndex], None]) -> None:
+        """Hand out each good table, from the first on, until cancelled."""
+        async for index in self.tables():
+            take(index)
+
     async def tables(self) -> AsyncIterator[RouteIndex]:
         """Each good table, from the first on."""
         while True:
@@ -48,7 +53,7 @@ class RouteFile:
             return None
         self.complaint = ""
         self._tell_left_out(index)
-        _log.info("route table read", models=len(index.routes), digest=index.digest[:12])
+        _log.info("route table read", models=len(index.routes), digest=index.mark[:12])
         return index
 
     def _look(self) -> _Stamp:

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from forebay_gateway.xds.routes import Share
@@ -27,9 +27,12 @@ class RouteIndex:
 
     default_namespace: str
     routes: Mapping[ModelAddress, Route]
-    digest: str
+    mark: str
+    """What the gateway reports once Envoy has the table: its digest, or in a cluster how far the routes were followed."""
     left_out: tuple[str, ...] = ()
     """Why entries of the table are not among the routes, one sentence each."""
+    unusable: Mapping[ModelAddress, str] = field(default_factory=dict[ModelAddress, str])
+    """Models whose routes cannot be followed, and why; among the routes is what is served instead."""
 
     def find(self, address: ModelAddress) -> Route | None:
         return self.routes.get(address)
@@ -41,7 +44,7 @@ class RouteIndex:
         return len({(endpoint.host, endpoint.http) for version in versions for endpoint in version.endpoints})
 
 
-NO_ROUTES: Final = RouteIndex(default_namespace="default", routes={}, digest="")
+NO_ROUTES: Final = RouteIndex(default_namespace="default", routes={}, mark="")
 
 
 def index_of(table: RouteTable) -> RouteIndex:
@@ -91,7 +94,7 @@ def _complaints(table: RouteTable) -> Iterator[str]:
         if route.address in seen:
             yield f"model {route.address} has two routes: a table has one per model"
         seen.add(route.address)
-        yield from (f"model {route.address}: {complaint}" for complaint in _route_complaints(route))
+        yield from (f"model {route.address}: {complaint}" for complaint in complaints_of(route))
 
 
 def _is_nameable(route: Route) -> bool:
@@ -105,7 +108,8 @@ def _unnameable(route: Route) -> str:
     )
 
 
-def _route_complaints(route: Route) -> Iterator[str]:
+def complaints_of(route: Route) -> Iterator[str]:
+    """Why Envoy would not accept a route, whatever else is in the table."""
     if len({version.version for version in route.versions}) != len(route.versions):
         yield "a version is listed twice"
     for version in route.versions:

@@ -8,6 +8,7 @@ from typing import Final
 
 from forebay_gateway.xds.names import PROTOCOLS, Protocol
 
+LAST_PORT: Final = 65535
 LONGEST_SOCKET_PATH: Final = 107
 """A Unix socket's address holds 108 bytes, the last of them zero."""
 
@@ -17,16 +18,33 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterScope:
+    """Which ModelDeployments of an API server are routed to."""
+
+    namespaces: tuple[str, ...]
+    """None: all."""
+    default_namespace: str
+    hold_seconds: float
+    """How long a request may wait for a replica."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    routes: Path
+    routes: Path | None
+    """The route table's file; without one, routes are those of a cluster."""
+    cluster: ClusterScope | None
     run_dir: Path
     control_socket: Path
+    control_address: str
+    """HOST:PORT for the same by TCP, or empty."""
     ready_file: Path | None
     http_address: str
     http_port: int
     grpc_port: int
     concurrency: int
     keep_envoy: bool
+    drain_seconds: float
+    """How long requests may still take when the process is asked to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +82,18 @@ def sockets_for(run_dir: Path, temporary: Path) -> Sockets:
         return here
     digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:16]
     return Sockets(temporary / f"forebay-{os.getuid()}-{digest}")
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """The host and port of `HOST:PORT`; IPv6 in brackets.
+
+    Raises:
+        SettingsError: it is something else.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > LAST_PORT:
+        raise SettingsError(f"{text!r} is no HOST:PORT, as in 0.0.0.0:8080")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def check_socket_path(path: Path) -> None:

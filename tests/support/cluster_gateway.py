@@ -1,103 +1,109 @@
-"""Plays a gateway: a pod that reports demand, and that follows the routes in statuses as fast as it can list them."""
+"""The real gateway, with its real Envoy, under the name of a pod that the operator finds."""
 
 import contextlib
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+import http.client
+import json
+import os
+import tempfile
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from cluster_api import Api, ApiError, Json
+from cluster_control_plane import Access
 from cluster_kubelet import NODE
-from forebay_schema.demand import DemandLine, ModelDemand
+from gateway_processes import PATIENCE_S, GatewayProcess, free_port
 
-_LINE_S = 0.2
+HOLD_S = 600
+"""However slow this machine is to get a replica ready, a request can wait for it."""
 
 
-class PlayedGateway:
-    """A gateway in a namespace; its figures are set by the test."""
+@dataclass
+class ClusterGateway(GatewayProcess):
+    """`forebay-gateway --kubernetes` for one namespace."""
 
-    def __init__(self, api: Api, namespace: str, name: str = "gateway-1") -> None:
-        self.held: dict[str, int] = {}
-        self.arrivals: dict[str, int] = {}
-        self._api = api
-        self._namespace = namespace
-        self._name = name
-        self._sequence = 0
-        self._end = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+    kubeconfig: Path = Path()
+    namespace: str = ""
+    control_port: int = field(default_factory=free_port)
+    drain_seconds: int = 60
 
-    def __enter__(self) -> "PlayedGateway":
-        self._thread.start()
-        self._make_pod()
-        return self
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
 
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-        with contextlib.suppress(ApiError, OSError):
-            path = f"/api/v1/namespaces/{self._namespace}/pods/{self._name}"
-            self._api.call("DELETE", path, {"gracePeriodSeconds": 0})
+    def source(self) -> list[str]:
+        return [
+            *("--kubernetes", "--namespace", self.namespace, "--default-namespace", self.namespace),
+            *("--hold-seconds", str(HOLD_S), "--drain-seconds", str(self.drain_seconds)),
+            *("--control-address", f"127.0.0.1:{self.control_port}"),
+        ]
 
-    def line(self) -> str:
-        self._sequence += 1
-        models = tuple(
-            ModelDemand(namespace=self._namespace, name=name, held=self.held.get(name, 0), arrivals=self.arrivals.get(name, 0))
-            for name in sorted({*self.held, *self.arrivals})
-        )
-        return DemandLine(gateway=self._name, sequence=self._sequence, routes=self._routes(), models=models).to_json() + "\n"
+    def infer(self, model: str, values: list[float], timeout_s: float = 10 * PATIENCE_S) -> list[float]:
+        """A prediction, asked of the gateway by the model's name in DNS."""
+        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, len(values)], "data": values}]}
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout_s)
+        try:
+            host = f"{model}.{self.namespace}.svc.cluster.local:8000"
+            connection.request("POST", f"/v2/models/{model}/infer", json.dumps(body), {"host": host})
+            answer = connection.getresponse()
+            content = json.loads(answer.read())
+        finally:
+            connection.close()
+        assert answer.status == 200, (answer.status, content)
+        data: list[float] = content["outputs"][0]["data"]
+        return data
 
-    def _routes(self) -> str:
-        """What Envoy has acknowledged: everything up to the listing."""
-        path = f"/apis/forebay.dev/v1alpha1/namespaces/{self._namespace}/modeldeployments?limit=1"
-        with contextlib.suppress(ApiError, OSError):
-            return str(self._api.get(path)["metadata"]["resourceVersion"])
-        return ""
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        gateway = self
+@contextlib.contextmanager
+def gateway(access: Access, namespace: str, name: str = "gateway-1") -> Generator[ClusterGateway]:
+    """A gateway that is started and has a pod; both end with the block."""
+    with tempfile.TemporaryDirectory(prefix="fb-", dir="/tmp") as folder:
+        made = ClusterGateway(Path(folder), kubeconfig=access.kubeconfig, namespace=namespace)
+        try:
+            made.start()
+            with _pod(access.api, namespace, name, made.control_port):
+                yield made
+        finally:
+            made.end()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.end_headers()
-                with contextlib.suppress(OSError):
-                    while not gateway.has_ended():
-                        self.wfile.write(gateway.line().encode())
-                        self.wfile.flush()
-                        time.sleep(_LINE_S)
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-                """Tests are quiet."""
+@contextlib.contextmanager
+def _pod(api: Api, namespace: str, name: str, port: int) -> Generator[None]:
+    """A pod with one container, as the operator sees it."""
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    labels = {"app.kubernetes.io/component": "gateway", "app.kubernetes.io/part-of": "forebay"}
+    container: Json = {
+        "name": "gateway",
+        "image": "forebay/gateway:test",
+        "ports": [{"name": "control", "containerPort": port}],
+    }
+    spec: Json = {"nodeName": NODE, "containers": [container]}
+    api.create(path, {"metadata": {"name": name, "labels": labels}, "spec": spec})
+    api.call("PATCH", f"{path}/{name}/status", {"status": _status()}, "application/strategic-merge-patch+json")
+    try:
+        yield
+    finally:
+        remove_pod(api, namespace, name)
 
-        return Handler
 
-    def has_ended(self) -> bool:
-        return self._end.is_set()
+def remove_pod(api: Api, namespace: str, name: str) -> None:
+    """As when a pod has ended and is gone; also if it is gone already."""
+    with contextlib.suppress(ApiError, OSError):
+        api.call("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}", {"gracePeriodSeconds": 0})
 
-    def _make_pod(self) -> None:
-        path = f"/api/v1/namespaces/{self._namespace}/pods"
-        labels = {"app.kubernetes.io/component": "gateway", "app.kubernetes.io/part-of": "forebay"}
-        port = {"name": "control", "containerPort": self._server.server_address[1]}
-        spec: Json = {"nodeName": NODE, "containers": [{"name": "gateway", "image": "forebay/gateway:test", "ports": [port]}]}
-        self._api.create(path, {"metadata": {"name": self._name, "labels": labels}, "spec": spec})
-        running = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
-        container = {
-            "name": "gateway",
-            "image": "x",
-            "imageID": "",
-            "ready": True,
-            "started": True,
-            "restartCount": 0,
-            "state": running,
-        }
-        status = {
-            "phase": "Running",
-            "podIP": "127.0.0.1",
-            "podIPs": [{"ip": "127.0.0.1"}],
-            "containerStatuses": [container],
-        }
-        self._api.call("PATCH", f"{path}/{self._name}/status", {"status": status}, "application/strategic-merge-patch+json")
+
+def _status() -> Json:
+    container: Json = {
+        "name": "gateway",
+        "image": "x",
+        "imageID": "",
+        "ready": True,
+        "started": True,
+        "restartCount": 0,
+        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+    }
+    return {
+        "phase": "Running",
+        "podIP": "127.0.0.1",
+        "podIPs": [{"ip": "127.0.0.1"}],
+        "containerStatuses": [container],
+    }

@@ -150,11 +150,18 @@ class GatewayProcess:
     def start(self, *options: str) -> None:
         (self.folder / "ready.json").unlink(missing_ok=True)
         with (self.folder / "gateway.log").open("ab") as log:
-            self.process = subprocess.Popen(self.command(*options), stderr=log)
+            self.process = subprocess.Popen(self.command(*options), stderr=log, env=self.environment())
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    def source(self) -> list[str]:
+        """The options that say where routes come from."""
+        return ["--routes", str(self.routes_file)]
 
     def command(self, *options: str) -> list[str]:
         return [
-            *(sys.executable, "-m", "forebay_gateway", "--routes", str(self.routes_file)),
+            *(sys.executable, "-m", "forebay_gateway", *self.source()),
             *("--run-dir", str(self.run_dir), "--control-socket", str(self.control_socket)),
             *("--ready-file", str(self.folder / "ready.json")),
             *("--http-port", str(self.http_port), "--grpc-port", str(self.grpc_port), *options),

@@ -13,6 +13,11 @@ class AdminError(OSError):
 
 
 async def get(socket: Path, path: str) -> str:
+    """What is at a path: see `call`."""
+    return await call(socket, "GET", path)
+
+
+async def call(socket: Path, method: str, path: str) -> str:
     """The body of an answer with status 200.
 
     Raises:
@@ -22,7 +27,9 @@ async def get(socket: Path, path: str) -> str:
         async with asyncio.timeout(_TIMEOUT_S):
             reader, writer = await asyncio.open_unix_connection(socket)
             try:
-                writer.write(f"GET {path} HTTP/1.1\r\nhost: envoy\r\nconnection: close\r\n\r\n".encode())
+                writer.write(
+                    f"{method} {path} HTTP/1.1\r\nhost: envoy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
+                )
                 head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
             finally:
                 writer.close()

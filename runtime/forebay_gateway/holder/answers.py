@@ -111,6 +111,10 @@ def not_set_up(address: ModelAddress) -> Answer:
     return _try_later(f"model '{address.name}' is being set up at the gateway")
 
 
+def ending(address: ModelAddress) -> Answer:
+    return _try_later(f"model '{address.name}' has no ready replica, and this gateway is asked to end: another one takes it")
+
+
 def mirrored(address: ModelAddress) -> Answer:
     return Answer(
         status=503,

@@ -11,6 +11,7 @@ from forebay_gateway.holder.answers import (
     NOT_READY,
     READY,
     Answer,
+    ending,
     mirrored,
     not_set_up,
     stopped,
@@ -159,6 +160,14 @@ class Holder:
         for address in self._queue.addresses():
             for held in self._queue.take(address, self._queue.count(address)):
                 held.exchange.answer(LET_GO)
+
+    def refuse_all(self) -> int:
+        """Refuse whatever waits, as nobody will answer it any more; how many there were."""
+        addresses = self._queue.addresses()
+        waiting = [held for address in addresses for held in self._queue.take(address, self._queue.count(address))]
+        for held in waiting:
+            self._refuse(held, ending(held.address))
+        return len(waiting)
 
     def _refusal(self, address: ModelAddress, head: RequestHead, attempt: int) -> Answer | None:
         verdict = self._verdict(address)

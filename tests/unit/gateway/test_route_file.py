@@ -39,5 +39,5 @@ async def test_a_table_that_could_not_be_opened_once_is_read_again(path: Path) -
         await asyncio.sleep(0)
         assert "Too many open files" in file.complaint
     index = await asyncio.wait_for(first, PATIENCE_S)
-    assert index.digest == table.digest()
+    assert index.mark == table.digest()
     assert file.complaint == ""

@@ -76,7 +76,7 @@ def test_a_table_that_envoy_would_refuse_is_refused_with_the_entry(table: RouteT
 
 def test_an_index_has_the_table_s_digest() -> None:
     table = RouteTable(routes=(route("a"),))
-    assert index_of(table).digest == table.digest()
+    assert index_of(table).mark == table.digest()
 
 
 @pytest.mark.parametrize("name", ["densenet_onnx", "ResNet50", "yolo.v8", "x" * 200])
@@ -97,6 +97,6 @@ def test_a_model_that_only_a_path_can_name_is_routed(name: str) -> None:
 def test_an_entry_that_nobody_could_name_is_left_out_and_the_others_are_served(bad: Route, named: str) -> None:
     table = RouteTable(routes=(bad, route("a")))
     served = index_of(table)
-    assert (list(served.routes), served.digest) == ([A], table.digest())
+    assert (list(served.routes), served.mark) == ([A], table.digest())
     [complaint] = served.left_out
     assert named in complaint

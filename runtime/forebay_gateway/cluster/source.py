@@ -1,0 +1,81 @@
+"""The route table of a cluster, put together from what is watched."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from forebay_gateway.cluster.access import Access, find_access
+from forebay_gateway.cluster.deployments import Deployments
+from forebay_gateway.cluster.watching import Watch
+from forebay_gateway.routing import RouteIndex
+from forebay_gateway.settings import ClusterScope
+from forebay_schema.addresses import ModelAddress
+from forebay_schema.logs import Logger
+from forebay_schema.routes import HoldLimits, Route
+
+_log: Final = Logger(__name__)
+
+_GATHER_S: Final = 0.02
+"""What comes within this time becomes one table."""
+_WATCH_S: Final = 290
+_SHARED_WATCH_S: Final = 8
+"""How far all have come is what the least of several watches has been told, and that it is told before each end of one."""
+
+
+class ClusterRoutes:
+    """Follows the ModelDeployments in scope. While that fails, the last table stays."""
+
+    def __init__(self, scope: ClusterScope, access: Callable[[], Access] = find_access) -> None:
+        namespaces = scope.namespaces or ("",)
+        ends_after_s = _WATCH_S if len(namespaces) == 1 else _SHARED_WATCH_S
+        hold = HoldLimits(seconds=scope.hold_seconds)
+        self._scope = scope
+        self._changed = asyncio.Event()
+        self._parts = [Deployments(hold, self._changed.set) for _ in namespaces]
+        self._watches = [
+            Watch(access, namespace, part, ends_after_s) for namespace, part in zip(namespaces, self._parts, strict=True)
+        ]
+        self._merged: tuple[list[Mapping[ModelAddress, Route]], Mapping[ModelAddress, Route]] = ([], {})
+        self._told: Mapping[ModelAddress, str] = {}
+
+    @property
+    def complaint(self) -> str:
+        """Why the routes may be old; empty if they are not."""
+        return next((watch.complaint for watch in self._watches if watch.complaint), "")
+
+    async def follow(self, take: Callable[[RouteIndex], None]) -> None:
+        """Hand out each table, from the first complete one on, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for watch in self._watches:
+                tasks.create_task(watch.run())
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                if all(part.version for part in self._parts):
+                    take(self._index())
+                await asyncio.sleep(_GATHER_S)
+
+    def _index(self) -> RouteIndex:
+        unusable = {address: why for part in self._parts for address, why in part.unusable.items()}
+        self._tell(unusable)
+        return RouteIndex(
+            default_namespace=self._scope.default_namespace,
+            routes=self._routes(),
+            mark=str(min(part.version for part in self._parts)),
+            unusable=unusable,
+        )
+
+    def _routes(self) -> Mapping[ModelAddress, Route]:
+        """The same mapping as long as no route is another one."""
+        sources = [part.routes for part in self._parts]
+        known, merged = self._merged
+        if [id(source) for source in known] != [id(source) for source in sources]:
+            merged = {address: route for source in sources for address, route in source.items()}
+            self._merged = (sources, merged)
+        return merged
+
+    def _tell(self, unusable: Mapping[ModelAddress, str]) -> None:
+        for address, why in unusable.items():
+            if self._told.get(address) != why:
+                _log.error("a status cannot be followed, requests for the model are held", model=address, reason=why)
+        self._told = unusable
