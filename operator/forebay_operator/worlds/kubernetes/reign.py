@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from forebay_operator.domain.snapshot import Settings
 from forebay_operator.manifests.installation import Installation
@@ -92,8 +92,7 @@ class Reign:
             secrets=Secrets(self._writer, tokens, mandate.store_environment),
             artifacts=Artifacts(mandate.installation.store.uri, changed),
         )
-        world = KubernetesWorld(self._parts, means.clock, mandate.settings, means.may_act)
-        self._loop = StepLoop(world, means.changed, stepped=means.metrics.stepped)
+        self.world = KubernetesWorld(self._parts, means.clock, mandate.settings, means.may_act)
 
     def _gateway_pods(self) -> GatewayPods:
         means = self._means
@@ -102,14 +101,18 @@ class Reign:
         return ListedGatewayPods(means.api, means.namespace)
 
     async def run(self) -> None:
-        """Act until cancelled."""
+        """Step over the world until cancelled."""
+        await self.hold(StepLoop(self.world, self._means.changed, stepped=self._means.metrics.stepped).run)
+
+    async def hold(self, govern: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have the world's parts work until cancelled, and govern as soon as all is known that there is."""
         parts = self._parts
         try:
             async with asyncio.TaskGroup() as tasks:
                 for work in (parts.servers.run(), parts.gateways.run(), parts.artifacts.run(), self._newsroom.run()):
                     tasks.create_task(work)
                 await self._settle()
-                tasks.create_task(self._loop.run())
+                tasks.create_task(govern())
         finally:
             self._means.metrics.leads_no_more()
             await self._writer.close()
