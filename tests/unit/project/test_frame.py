@@ -68,7 +68,7 @@ def test_the_wheel_holds_every_package_and_its_commands(tmp_path: Path) -> None:
     for package in ("forebay_operator", "forebay_schema", "forebay_runtime", "forebay_gateway", "forebay_convert"):
         assert f"{package}/__init__.py" in names
         assert f"{package}/py.typed" in names
-    for command in ("forebay", "forebay-runtime", "forebay-gateway", "forebay-convert"):
+    for command in ("forebay", "kubectl-forebay", "forebay-operator", "forebay-runtime", "forebay-gateway", "forebay-convert"):
         assert f"{command} = " in commands
 
 
