@@ -132,9 +132,9 @@ def test_an_image_that_cannot_be_pulled_is_named_and_the_conversion_goes_on_once
         if pod["metadata"]["labels"]["app.kubernetes.io/component"] != "conversion":
             return None
         waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "forebay/convert:test"'}
-        image = pod["spec"]["containers"][0]["image"]
-        container = {"name": "convert", "image": image, "imageID": "", "ready": False, "restartCount": 0}
-        return {"phase": "Pending", "containerStatuses": [{**container, "state": {"waiting": waiting}}]}
+        first = pod["spec"]["initContainers"][0]
+        container = {"name": first["name"], "image": first["image"], "imageID": "", "ready": False, "restartCount": 0}
+        return {"phase": "Pending", "initContainerStatuses": [{**container, "state": {"waiting": waiting}}]}
 
     kubelet.trouble = trouble
     here.deploy("scaling", here.model_file(11.0))

@@ -41,6 +41,12 @@ class PlayedPod:
     process: subprocess.Popen[bytes] | None = None
     started: bool = False
     reported: str = ""
+    ended: list[Json] = field(default_factory=list[Json])
+    """The states of those of its containers that are done; of a conversion."""
+
+    def is_last(self, content: Json) -> bool:
+        """Whether all its init containers are done."""
+        return len(self.ended) == len(content["spec"].get("initContainers", []))
 
     @property
     def log(self) -> Path:
@@ -134,19 +140,52 @@ class Kubelet:
         return [*given, f"--ready-file={pod.folder / 'ready.json'}"]
 
     def _tend_conversion(self, content: Json, pod: PlayedPod) -> None:
-        result = pod.folder / "result.json"
-        if pod.process is None:
+        """Run its containers one after the other, as a kubelet runs init containers before the last."""
+        containers = [*content["spec"].get("initContainers", []), *content["spec"]["containers"]]
+        while pod.process is None or pod.process.poll() == 0:
+            if pod.process is not None:
+                pod.ended.append(self._ended(pod, containers[len(pod.ended)]))
+                pod.process = None
+            if len(pod.ended) == len(containers):
+                return self._report(pod, _conversion(content, pod, "Succeeded"))
+            missing = self._start_conversion(content, pod, containers[len(pod.ended)])
+            if missing is not None:
+                return self._report(pod, _conversion(content, pod, "Pending", {"waiting": missing}))
+        if pod.process.poll() is None:
+            running = {"running": {"startedAt": content["metadata"]["creationTimestamp"]}}
+            return self._report(pod, _conversion(content, pod, "Running" if pod.is_last(content) else "Pending", running))
+        failed = self._ended(pod, containers[len(pod.ended)])
+        return self._report(pod, _conversion(content, pod, "Failed", failed))
+
+    def _start_conversion(self, content: Json, pod: PlayedPod, container: Json) -> Json | None:
+        """Start a container with the environment that it asks for; why it has to wait, if it has."""
+        if not pod.started:
             self._bind(pod)
-            order = pod.folder / "order.json"
-            pod.folder.mkdir(parents=True, exist_ok=True)
-            order.write_text(content["metadata"]["annotations"]["forebay.dev/order"])
-            arguments = [f"--order={order}", f"--result={result}", f"--work={pod.folder}"]
-            pod.process = _start(pod, [sys.executable, "-m", "forebay_convert", *arguments])
-        code = pod.process.poll()
-        if code is None:
-            self._report(pod, _running(content, pod.address, is_ready=True))
-        else:
-            self._report(pod, _ended(content, code, result.read_text() if result.exists() else ""))
+            pod.started = True
+        environment: dict[str, str] = {}
+        for source in container.get("envFrom", []):
+            name = source["secretRef"]["name"]
+            secret = self._api.find(f"/api/v1/namespaces/{self._namespace}/secrets/{name}")
+            if secret is None:
+                return {"reason": "CreateContainerConfigError", "message": f'secret "{name}" not found'}
+            environment |= {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
+        pod.folder.mkdir(parents=True, exist_ok=True)
+        order = pod.folder / "order.json"
+        order.write_text(content["metadata"]["annotations"]["forebay.dev/order"])
+        places = {
+            "/var/run/forebay/order/order.json": order,
+            "/dev/termination-log": pod.folder / f"{container['name']}.message",
+            "--work=/work": f"--work={pod.folder / 'work'}",
+        }
+        arguments = [_placed(argument, places) for argument in container["args"]]
+        pod.process = _start(pod, [sys.executable, "-m", "forebay_convert", *arguments], environment)
+        return None
+
+    def _ended(self, pod: PlayedPod, container: Json) -> Json:
+        message = pod.folder / f"{container['name']}.message"
+        code = 1 if pod.process is None else pod.process.wait()
+        ended = {"exitCode": code if code >= 0 else 128 - code, "reason": "Completed" if code == 0 else "Error"}
+        return {"terminated": {**ended, "message": message.read_text() if message.exists() else ""}}
 
     def _bind(self, pod: PlayedPod) -> None:
         binding = {
@@ -175,7 +214,14 @@ class Kubelet:
             self._api.call("DELETE", path, {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}})
 
 
-def _start(pod: PlayedPod, command: list[str]) -> subprocess.Popen[bytes]:
+def _placed(argument: str, places: dict[str, Any]) -> str:
+    """An argument with paths of this machine."""
+    for path, place in places.items():
+        argument = argument.replace(path, str(place))
+    return argument
+
+
+def _start(pod: PlayedPod, command: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     pod.folder.mkdir(parents=True, exist_ok=True)
     with pod.log.open("ab") as log:
         return subprocess.Popen(
@@ -183,7 +229,7 @@ def _start(pod: PlayedPod, command: list[str]) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", "TMPDIR": str(pod.folder)},
+            env={**os.environ, **(environment or {}), "ORT_DISABLE_TELEMETRY": "1", "TMPDIR": str(pod.folder)},
             # The thread that starts it lives as long as the tests want it.
             preexec_fn=die_with_parent,  # noqa: PLW1509 - nothing is allocated in the child
         )
@@ -227,13 +273,33 @@ def _running(content: Json, address: str, *, is_ready: bool) -> Json:
     }
 
 
-def _ended(content: Json, code: int, message: str) -> Json:
-    ended: dict[str, Any] = {"exitCode": code, "reason": "Completed" if code == 0 else "Error", "message": message}
+def _conversion(content: Json, pod: PlayedPod, phase: str, current: Json | None = None) -> Json:
+    """The status of a conversion's pod, whose containers before the current one are done, and wait after it."""
+    before, last = content["spec"].get("initContainers", []), content["spec"]["containers"]
+    waiting = {"waiting": {"reason": "PodInitializing"}}
+    states = [*pod.ended, *([current] if current is not None else [])]
     moment = content["metadata"]["creationTimestamp"]
+    shown = [
+        {
+            "name": each["name"],
+            "image": each["image"],
+            "imageID": "",
+            "ready": "terminated" in state,
+            "restartCount": 0,
+            "state": _timed(state, moment),
+        }
+        for each, state in zip([*before, *last], states + [waiting] * (len(before) + len(last) - len(states)), strict=True)
+    ]
     return {
-        "phase": "Succeeded" if code == 0 else "Failed",
+        "phase": phase,
+        "podIP": pod.address,
+        "podIPs": [{"ip": pod.address}],
         "conditions": _conditions(is_ready=False),
-        "containerStatuses": [
-            _container(content, {"terminated": {**ended, "startedAt": moment, "finishedAt": moment}}, is_ready=False)
-        ],
+        "initContainerStatuses": shown[: len(before)],
+        "containerStatuses": shown[len(before) :],
     }
+
+
+def _timed(state: Json, moment: str) -> Json:
+    ended = state.get("terminated")
+    return state if ended is None else {"terminated": {**ended, "startedAt": moment, "finishedAt": moment}}

@@ -1,7 +1,8 @@
-"""The Job of a conversion's attempt. Its result is the termination message of its container.
+"""The Job of a conversion's attempt: its stages are containers that run one after the other.
 
-All stages run in one container today, as `forebay-convert` runs them in one process tree: the part that opens the source is
-sealed from credentials, files and network by its sandbox, not by the pod.
+Each stage sees the credentials and the folders that it needs: `fetch` the source's, `find` and `publish` the store's, and
+`convert`, which opens the source, none; what it writes no other can change, and what it must not see is not mounted there.
+The result is the termination message of `publish`, or of the stage that failed.
 """
 
 from collections.abc import Iterable
@@ -13,14 +14,15 @@ from forebay_operator.manifests.installation import Installation, pod_basics
 from forebay_operator.manifests.kinds import JOBS, Json
 from forebay_operator.manifests.owners import Owner, owned_by
 from forebay_operator.manifests.quantities import canonical
+from forebay_schema.conversion_stages import CONVERTED, FETCHED, FOLDERS, HELD, PUBLISHING, ConversionStage, stages_of
 
-CONTAINER: Final = "convert"
 ORDER_FOLDER: Final = "/var/run/forebay/order"
 ORDER_FILE: Final = "order.json"
 WORK: Final = "/work"
 RESULT: Final = "/dev/termination-log"
 STORE_VOLUME: Final = "store"
 _GRACE_S: Final = 10
+_WITH_STORE: Final[tuple[ConversionStage, ...]] = ("find", "publish")
 
 
 def job(action: StartConversion, order: str, owners: Iterable[Owner], installation: Installation) -> Json:
@@ -45,10 +47,9 @@ def job(action: StartConversion, order: str, owners: Iterable[Owner], installati
         "spec": {
             # The control step decides what is tried again, and when.
             "backoffLimit": 0,
-            "activeDeadlineSeconds": installation.conversions.seconds,
             "podReplacementPolicy": "Failed",
             "template": {
-                "metadata": {"labels": labels, "annotations": {**annotations, names.ORDER: order}},
+                "metadata": {"labels": labels, "annotations": {**annotations, names.ORDER: order, names.LOGS: "convert"}},
                 "spec": _pod_spec(action, installation),
             },
         },
@@ -57,60 +58,71 @@ def job(action: StartConversion, order: str, owners: Iterable[Owner], installati
 
 def _pod_spec(action: StartConversion, installation: Installation) -> Json:
     settings = installation.conversions
+    *before, last = (_container(stage, action, installation) for stage in stages_of(action.source.sha256))
     return {
         **security.pod(),
         **pod_basics(installation, settings.priority_class),
         "restartPolicy": "Never",
+        # Of the pod, not of the Job: it begins once a node has taken the pod, and leaves the pod, which says how far it came.
+        "activeDeadlineSeconds": settings.seconds,
         "terminationGracePeriodSeconds": _GRACE_S,
-        "containers": [_container(action, installation)],
+        "initContainers": before,
+        "containers": [last],
         "volumes": _volumes(installation),
     }
 
 
-def _container(action: StartConversion, installation: Installation) -> Json:
+def _container(stage: ConversionStage, action: StartConversion, installation: Installation) -> Json:
     settings = installation.conversions
+    home = f"{WORK}/{FOLDERS[stage].writes[0]}"
     return {
-        "name": CONTAINER,
+        "name": stage,
         "image": settings.images.get(action.source.format or "", settings.image),
         "imagePullPolicy": installation.pull_policy,
-        "args": [f"--order={ORDER_FOLDER}/{ORDER_FILE}", f"--result={RESULT}", f"--work={WORK}"],
+        "args": [stage, f"--order={ORDER_FOLDER}/{ORDER_FILE}", f"--result={RESULT}", f"--work={WORK}"],
         "env": [
             {"name": name, "value": value}
-            for name, value in {"ORT_DISABLE_TELEMETRY": "1", "HOME": WORK, "TMPDIR": WORK}.items()
+            for name, value in {"ORT_DISABLE_TELEMETRY": "1", "HOME": home, "TMPDIR": home}.items()
         ],
-        **_credentials(action, installation),
+        **_credentials(stage, action, installation),
         "resources": {
             "limits": {name: canonical(quantity) for name, quantity in settings.limits.items()},
             "requests": {name: canonical(quantity) for name, quantity in settings.requests.items()},
         },
         "terminationMessagePath": RESULT,
         "securityContext": security.container(),
-        "volumeMounts": _mounts(installation),
+        "volumeMounts": _mounts(stage, installation),
     }
 
 
-def _credentials(action: StartConversion, installation: Installation) -> Json:
-    secrets = [names.STORE_SECRET] if installation.store.has_credentials else []
-    if action.source.secret:
-        secrets.append(action.source.secret)
-    return {"envFrom": [{"secretRef": {"name": name}} for name in secrets]} if secrets else {}
+def _credentials(stage: ConversionStage, action: StartConversion, installation: Installation) -> Json:
+    secret = ""
+    if stage == "fetch":
+        secret = action.source.secret or ""
+    elif stage in _WITH_STORE and installation.store.has_credentials:
+        secret = names.STORE_SECRET
+    return {"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}
 
 
-def _mounts(installation: Installation) -> list[Json]:
+def _mounts(stage: ConversionStage, installation: Installation) -> list[Json]:
+    folders = FOLDERS[stage]
     mounts: list[Json] = [
-        {"name": "work", "mountPath": WORK},
         {"name": "order", "mountPath": ORDER_FOLDER, "readOnly": True},
+        *({"name": name, "mountPath": f"{WORK}/{name}"} for name in folders.writes),
+        *({"name": name, "mountPath": f"{WORK}/{name}", "readOnly": True} for name in folders.reads),
     ]
-    if installation.store.claim:
-        mounts.append({"name": STORE_VOLUME, "mountPath": installation.store.uri.removeprefix("file://")})
+    if installation.store.claim and stage in _WITH_STORE:
+        read_only = {} if stage == "publish" else {"readOnly": True}
+        mounts.append({"name": STORE_VOLUME, "mountPath": installation.store.uri.removeprefix("file://"), **read_only})
     return mounts
 
 
 def _volumes(installation: Installation) -> list[Json]:
     order = {"path": ORDER_FILE, "fieldRef": {"fieldPath": f"metadata.annotations['{names.ORDER}']"}}
+    room = {"emptyDir": {"sizeLimit": canonical(installation.conversions.work)}}
     volumes: list[Json] = [
-        {"name": "work", "emptyDir": {"sizeLimit": canonical(installation.conversions.work)}},
         {"name": "order", "downwardAPI": {"items": [order]}},
+        *({"name": name, **room} for name in (FETCHED, HELD, CONVERTED, PUBLISHING)),
     ]
     if installation.store.claim:
         volumes.append({"name": STORE_VOLUME, "persistentVolumeClaim": {"claimName": installation.store.claim}})

@@ -62,21 +62,34 @@ class Scene:
         return conversion
 
 
-def _terminated(message: str = "", exit_code: int = 1, reason: str = "Error") -> Json:
-    ended = {"exitCode": exit_code, "reason": reason, "message": message}
-    return {"containerStatuses": [{"name": "convert", "state": {"terminated": ended}}]}
+def _state(stage: str, state: Json) -> Json:
+    """The statuses of the containers of a pod: those before the stage are done, those after it wait."""
+    stages = ["fetch", "find", "convert", "publish"]
+    at = stages.index(stage)
+    done = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    states = [*[done] * at, state, *[{"waiting": {"reason": "PodInitializing"}}] * (len(stages) - at - 1)]
+    shown = [{"name": name, "state": each} for name, each in zip(stages, states, strict=True)]
+    return {"initContainerStatuses": shown[:-1], "containerStatuses": shown[-1:]}
 
 
-def test_a_job_that_runs_is_a_conversion_that_runs() -> None:
+def _terminated(message: str = "", exit_code: int = 1, reason: str = "Error", stage: str = "publish") -> Json:
+    return _state(stage, {"terminated": {"exitCode": exit_code, "reason": reason, "message": message}})
+
+
+@pytest.mark.parametrize(
+    ("stage", "progress"),
+    [("fetch", "fetched"), ("find", "searched"), ("convert", "in the sandbox"), ("publish", "verified and published")],
+)
+def test_a_job_that_runs_says_at_which_stage_it_is(stage: str, progress: str) -> None:
     scene = Scene()
     made = scene.add_job(attempt=2)
-    scene.add_pod(made, phase="Running", containerStatuses=[{"name": "convert", "state": {"running": {}}}])
+    scene.add_pod(made, phase="Running", **_state(stage, {"running": {}}))
     seen = scene.seen()
     assert (seen.id, seen.phase, seen.attempt) == (KEY, ConversionPhase.RUNNING, 2)
-    assert "runs" in seen.progress
+    assert progress in seen.progress
 
 
-def test_the_result_is_the_termination_message() -> None:
+def test_the_result_is_the_termination_message_of_the_last_stage() -> None:
     scene = Scene()
     made = scene.add_job(ended="Complete")
     scene.add_pod(made, phase="Succeeded", **_terminated(SUCCEEDED.to_termination_message(), 0, "Completed"))
@@ -88,36 +101,24 @@ def test_the_result_is_the_termination_message() -> None:
     assert seen.finished_at - seen.started_at == 60
 
 
-def test_what_the_conversion_says_of_its_failure_is_believed_before_what_the_job_says() -> None:
+@pytest.mark.parametrize("stage", ["fetch", "find", "convert", "publish"])
+def test_what_a_stage_says_of_its_failure_is_believed_before_what_the_job_says(stage: str) -> None:
     scene = Scene()
     made = scene.add_job(ended="Failed", reason="BackoffLimitExceeded")
-    scene.add_pod(made, phase="Failed", **_terminated(REFUSED.to_termination_message()))
+    scene.add_pod(made, phase="Failed", **_terminated(REFUSED.to_termination_message(), stage=stage))
     failure = scene.seen().failure
     assert failure is not None
     assert (failure.stage, failure.cause, failure.retryable) == ("load", "It is no model.", False)
 
 
-@pytest.mark.parametrize(
-    ("reason", "status", "cause", "retryable"),
-    [
-        ("DeadlineExceeded", {}, "did not end in time", False),
-        ("BackoffLimitExceeded", _terminated(exit_code=137, reason="OOMKilled"), "more memory than its limit", False),
-        ("BackoffLimitExceeded", {"phase": "Failed", "reason": "Evicted", "message": "disk pressure"}, "disk pressure", True),
-        ("BackoffLimitExceeded", _terminated(exit_code=3), "exit status 3", True),
-        ("BackoffLimitExceeded", _terminated("no JSON", exit_code=1), "left no result", True),
-    ],
-)
-def test_a_conversion_that_left_no_result_failed_for_a_reason(
-    reason: str, status: Json, cause: str, *, retryable: bool
-) -> None:
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_an_artifact_that_another_stage_than_the_last_claims_is_not_believed(exit_code: int) -> None:
     scene = Scene()
-    made = scene.add_job(ended="Failed", reason=reason)
-    scene.add_pod(made, **{"phase": "Failed", **status})
-    failure = scene.seen().failure
-    assert failure is not None
-    assert cause in failure.cause
-    assert failure.retryable == retryable
-    assert failure.remedy
+    made = scene.add_job(ended="Failed")
+    claimed = _terminated(SUCCEEDED.to_termination_message(), exit_code, "Error", stage="convert")
+    scene.add_pod(made, phase="Failed", **claimed)
+    seen = scene.seen()
+    assert (seen.phase, seen.artifact) == (ConversionPhase.FAILED, None)
 
 
 def test_a_job_that_succeeded_and_whose_pod_is_gone_has_no_artifact() -> None:
@@ -145,7 +146,7 @@ def test_a_pod_that_waits_for_a_secret_says_so() -> None:
     scene = Scene()
     made = scene.add_job()
     waiting = {"reason": "CreateContainerConfigError", "message": 'secret "my-s3" not found'}
-    scene.add_pod(made, phase="Pending", containerStatuses=[{"name": "convert", "state": {"waiting": waiting}}])
+    scene.add_pod(made, phase="Pending", **_state("fetch", {"waiting": waiting}))
     assert 'secret "my-s3" not found' in scene.seen().progress
 
 

@@ -1,3 +1,8 @@
+import json
+from typing import Any
+
+import pytest
+
 from forebay_operator.domain.deployment import Source
 from forebay_operator.manifests.conversion import job
 from forebay_operator.manifests.installation import ConversionSettings, StoreSettings
@@ -5,11 +10,27 @@ from forebay_operator.manifests.kinds import Json
 from forebay_operator.manifests.owners import Owner
 from kubernetes_builders import a_start, an_installation
 
+WITH_CREDENTIALS = StoreSettings(uri="s3://b", has_credentials=True)
 
-def _container(made: Json) -> Json:
-    (container,) = made["spec"]["template"]["spec"]["containers"]
-    found: Json = container
+
+def _pod(made: Json) -> Json:
+    found: Json = made["spec"]["template"]["spec"]
     return found
+
+
+def _containers(made: Json) -> dict[str, Json]:
+    """By name, in the order in which they run."""
+    pod = _pod(made)
+    return {each["name"]: each for each in (*pod["initContainers"], *pod["containers"])}
+
+
+def _mounted(container: Json) -> dict[str, str]:
+    """Names of volumes, and whether they can be written."""
+    return {each["name"]: "read" if each.get("readOnly") else "write" for each in container["volumeMounts"]}
+
+
+def _secrets(container: Json) -> list[str]:
+    return [each["secretRef"]["name"] for each in container.get("envFrom", [])]
 
 
 def test_a_job_is_one_attempt_that_kubernetes_does_not_repeat() -> None:
@@ -17,21 +38,87 @@ def test_a_job_is_one_attempt_that_kubernetes_does_not_repeat() -> None:
     assert made["metadata"]["name"] == f"forebay-convert-{'c' * 16}-3"
     assert made["metadata"]["annotations"]["forebay.dev/attempt"] == "3"
     assert made["spec"]["backoffLimit"] == 0
-    assert made["spec"]["template"]["spec"]["restartPolicy"] == "Never"
-    assert made["spec"]["activeDeadlineSeconds"] == 900
+    assert _pod(made)["restartPolicy"] == "Never"
 
 
-def test_the_order_is_a_file_in_the_pod_and_the_result_its_termination_message() -> None:
+def test_its_time_begins_when_a_node_takes_its_pod() -> None:
+    made = job(a_start(), "{}", [], an_installation())
+    assert _pod(made)["activeDeadlineSeconds"] == 900
+    assert "activeDeadlineSeconds" not in made["spec"]
+
+
+def test_its_stages_run_one_after_the_other_and_the_last_is_the_jobs_container() -> None:
+    made = job(a_start(), "{}", [], an_installation())
+    assert list(_containers(made)) == ["fetch", "find", "convert", "publish"]
+    assert [each["name"] for each in _pod(made)["containers"]] == ["publish"]
+    assert [each["args"][0] for each in _containers(made).values()] == list(_containers(made))
+
+
+def test_a_source_whose_digest_is_known_is_looked_for_before_it_is_fetched() -> None:
+    start = a_start(source=Source(uri="s3://models/m.onnx", sha256="ab" * 32))
+    assert list(_containers(job(start, "{}", [], an_installation()))) == ["find", "fetch", "convert", "publish"]
+
+
+def test_the_order_is_a_file_in_every_container_and_the_result_its_termination_message() -> None:
     made = job(a_start(), '{"order": 1}', [], an_installation())
-    template = made["spec"]["template"]
-    assert template["metadata"]["annotations"]["forebay.dev/order"] == '{"order": 1}'
-    (volume,) = [each for each in template["spec"]["volumes"] if each["name"] == "order"]
+    assert made["spec"]["template"]["metadata"]["annotations"]["forebay.dev/order"] == '{"order": 1}'
+    (volume,) = [each for each in _pod(made)["volumes"] if each["name"] == "order"]
     (item,) = volume["downwardAPI"]["items"]
     assert item["fieldRef"]["fieldPath"] == "metadata.annotations['forebay.dev/order']"
-    container = _container(made)
-    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "order"]
-    assert f"--order={mount['mountPath']}/{item['path']}" in container["args"]
-    assert f"--result={container['terminationMessagePath']}" in container["args"]
+    for container in _containers(made).values():
+        (mount,) = [each for each in container["volumeMounts"] if each["name"] == "order"]
+        assert f"--order={mount['mountPath']}/{item['path']}" in container["args"]
+        assert f"--result={container['terminationMessagePath']}" in container["args"]
+
+
+def test_each_stage_can_write_only_what_it_leaves_and_see_only_what_it_needs() -> None:
+    containers = _containers(job(a_start(), "{}", [], an_installation()))
+    assert {name: _mounted(container) for name, container in containers.items()} == {
+        "fetch": {"order": "read", "fetched": "write", "held": "write"},
+        "find": {"order": "read", "fetched": "write"},
+        "convert": {"order": "read", "converted": "write", "fetched": "read"},
+        "publish": {"order": "read", "publishing": "write", "fetched": "read", "held": "read", "converted": "read"},
+    }
+    for container in containers.values():
+        written = {each["mountPath"] for each in container["volumeMounts"] if not each.get("readOnly")}
+        environment = {each["name"]: each["value"] for each in container["env"]}
+        assert {environment["HOME"], environment["TMPDIR"]} <= written
+
+
+def test_a_shared_volume_is_mounted_where_the_store_is_needed_and_written_by_the_last_stage_only() -> None:
+    installation = an_installation(store=StoreSettings(uri="file:///store", claim="models"))
+    mounted = {name: _mounted(each).get("store") for name, each in _containers(job(a_start(), "{}", [], installation)).items()}
+    assert mounted == {"fetch": None, "find": "read", "convert": None, "publish": "write"}
+
+
+@pytest.mark.parametrize(
+    ("store", "secret", "expected"),
+    [
+        (StoreSettings(uri="s3://b"), None, {"fetch": [], "find": [], "convert": [], "publish": []}),
+        (
+            WITH_CREDENTIALS,
+            "mine",
+            {"fetch": ["mine"], "find": ["forebay-store"], "convert": [], "publish": ["forebay-store"]},
+        ),
+    ],
+)
+def test_credentials_are_there_only_where_they_are_needed(store: StoreSettings, secret: Any, expected: Json) -> None:
+    start = a_start(source=Source(uri="s3://m/m.onnx", secret=secret))
+    containers = _containers(job(start, "{}", [], an_installation(store=store)))
+    assert {name: _secrets(container) for name, container in containers.items()} == expected
+
+
+def test_no_container_has_a_token_of_the_api_server_or_more_rights_than_the_restricted_standard_allows() -> None:
+    made = job(a_start(), "{}", [], an_installation(store=WITH_CREDENTIALS))
+    assert _pod(made)["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in _pod(made)
+    assert "serviceAccountToken" not in json.dumps(_pod(made)["volumes"])
+    for container in _containers(made).values():
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
 
 
 def test_a_conversion_that_several_models_wait_for_goes_with_the_last_of_them() -> None:
@@ -44,14 +131,6 @@ def test_a_conversion_that_several_models_wait_for_goes_with_the_last_of_them() 
 
 def test_a_format_may_have_an_image_of_its_own() -> None:
     installation = an_installation(conversions=ConversionSettings(image="any", images={"sklearn": "learn"}))
-    assert _container(job(a_start(), "{}", [], installation))["image"] == "any"
     start = a_start(source=Source(uri="s3://m/m.joblib", format="sklearn"))
-    assert _container(job(start, "{}", [], installation))["image"] == "learn"
-
-
-def test_credentials_are_there_only_where_they_are_named() -> None:
-    assert "envFrom" not in _container(job(a_start(), "{}", [], an_installation()))
-    installation = an_installation(store=StoreSettings(uri="s3://b", has_credentials=True))
-    start = a_start(source=Source(uri="s3://m/m.onnx", secret="mine"))
-    secrets = [each["secretRef"]["name"] for each in _container(job(start, "{}", [], installation))["envFrom"]]
-    assert secrets == ["forebay-store", "mine"]
+    assert {each["image"] for each in _containers(job(a_start(), "{}", [], installation)).values()} == {"any"}
+    assert {each["image"] for each in _containers(job(start, "{}", [], installation)).values()} == {"learn"}

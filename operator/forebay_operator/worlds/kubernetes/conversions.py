@@ -1,4 +1,4 @@
-"""Conversions as Jobs: one for each attempt, its result in the termination message of its container."""
+"""Conversions as Jobs: one for each attempt, its result in the termination messages of its pod."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
@@ -9,19 +9,17 @@ from forebay_operator.domain.actions import StartConversion
 from forebay_operator.domain.snapshot import Conversion, ConversionFailure, ConversionId, ConversionPhase
 from forebay_operator.domain.status import Artifact
 from forebay_operator.manifests import names
-from forebay_operator.manifests.conversion import CONTAINER, job
+from forebay_operator.manifests.conversion import job
 from forebay_operator.manifests.installation import Installation
 from forebay_operator.manifests.kinds import JOB_EVENTS, JOBS, PODS, Ref
 from forebay_operator.manifests.owners import Owner
-from forebay_operator.worlds.conversion_documents import order_of, outcome_of
-from forebay_operator.worlds.kubernetes import pods
+from forebay_operator.worlds.conversion_documents import order_of
+from forebay_operator.worlds.kubernetes import conversion_pods, pods
 from forebay_operator.worlds.kubernetes.store import Seen, Store
 from forebay_operator.worlds.kubernetes.writer import Wanted, Writer, wanted
-from forebay_schema.conversion import ConversionResult
-from forebay_schema.documents import DocumentError
 
 _RESERVE_S: Final = 60
-"""Before the Job's deadline the conversion ends by itself, and says why."""
+"""Before its pod's deadline the conversion ends by itself, and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +162,7 @@ class Conversions:
     def _progress(self, seen: Seen, pod: Seen | None) -> str:
         if pod is None:
             return self._refused_pods(seen) or "its pod is being made"
-        if hindrance := pods.hindrance(pod):
-            return f"pod {pod.name} does not start. {hindrance}"
-        if pods.has_ended(pod):
-            return f"pod {pod.name} has ended"
-        return f"pod {pod.name} runs" if pods.is_running(pod) else f"pod {pod.name} starts"
+        return conversion_pods.progress_of(pod)
 
     def _refused_pods(self, seen: Seen) -> str:
         """Why the Job has no pod: of quotas, policies and webhooks nothing but Events tells."""
@@ -197,34 +191,8 @@ def _attempt_of(seen: Seen) -> int:
 
 
 def _outcome(ended: Mapping[str, Any], pod: Seen | None) -> Artifact | ConversionFailure | None:
-    """What the container said; where it said nothing, how it and the Job ended. None: it succeeded, nobody knows with what."""
-    termination = pods.termination_of(pod, CONTAINER) if pod is not None else None
-    if termination is not None and termination.message:
-        try:
-            return outcome_of(ConversionResult.from_json(termination.message))
-        except DocumentError:
-            pass
-    if ended.get("type") == "Complete":
-        return None
-    if ended.get("reason") == "DeadlineExceeded":
-        return _failure("It did not end in time.", "Use a smaller source, or raise the deadline of conversions.")
-    if pod is not None and (why := pods.evicted(pod)):
-        return _failure(
-            f"Its pod was ended by the node ({why}).", "It is tried again by itself; free the node.", retryable=True
-        )
-    return _how_it_ended(termination)
-
-
-def _how_it_ended(termination: pods.Termination | None) -> ConversionFailure:
-    if termination is None:
-        return _failure("Its pod is gone and left no result.", "It is tried again by itself.", retryable=True)
-    if termination.reason == "OOMKilled":
-        return _failure(
-            "It needed more memory than its limit.", "Raise the memory limit of conversions, or use a smaller model."
-        )
-    cause = f"Its container ended with exit status {termination.exit_code} and left no result."
-    return _failure(cause, "Look into its log: `kubectl logs job/…`.", retryable=True)
-
-
-def _failure(cause: str, remedy: str, *, retryable: bool = False) -> ConversionFailure:
-    return ConversionFailure(stage="convert", cause=cause, remedy=remedy, retryable=retryable)
+    """What its stages said; where they said nothing, how they ended. None: it succeeded, nobody knows with what."""
+    said = conversion_pods.outcome_in(pod) if pod is not None else None
+    if said is not None or ended.get("type") == "Complete":
+        return said
+    return conversion_pods.failure_of(pod) if pod is not None else conversion_pods.pod_is_gone()

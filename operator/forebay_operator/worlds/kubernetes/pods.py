@@ -9,7 +9,9 @@ from forebay_operator.domain.routes import Endpoint
 from forebay_operator.worlds.kubernetes.store import Seen
 
 _ENDED: Final = frozenset({"Failed", "Succeeded"})
-_PULLING: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_PULLING: Final = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
+)
 _MOST_TEXT: Final = 250
 
 
@@ -95,6 +97,14 @@ def evicted(pod: Seen) -> str:
     if status.get("phase") == "Failed" and status.get("reason"):
         return _short(f"{status['reason']}: {status.get('message', '')}".rstrip(": "))
     return ""
+
+
+def disruption(pod: Seen) -> str:
+    """Why the cluster takes the whole pod away: preemption, a drained or lost node. Empty: it does not."""
+    found = condition(_status(pod), "DisruptionTarget")
+    if found.get("status") != "True":
+        return ""
+    return _short(f"{found.get('reason', '')}: {found.get('message', '')}".strip(": "))
 
 
 def hindrance(pod: Seen) -> str:
