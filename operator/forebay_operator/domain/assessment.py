@@ -8,9 +8,9 @@ from forebay_operator.domain.conversions import Preparation
 from forebay_operator.domain.demand import LoadMemory
 from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.failures import ModelFailures, VersionFailures
-from forebay_operator.domain.fleet import Replica
+from forebay_operator.domain.fleet import Replica, VersionKey
 from forebay_operator.domain.model_memory import ModelMemory
-from forebay_operator.domain.placement import Claim, ClaimKey
+from forebay_operator.domain.placement import Claim
 from forebay_operator.domain.pools import Site
 from forebay_operator.domain.revisions import Revisions, SpecIdentity
 from forebay_operator.domain.rollout import Rollout
@@ -49,7 +49,7 @@ class Assessment:
     load: LoadMemory | None
     claims: tuple[Claim, ...]
 
-    def needs(self) -> dict[ClaimKey, int]:
+    def needs(self) -> dict[VersionKey, int]:
         """Device memory that a replica of each revision needs, as far as it is known."""
         deployment = self.sight.deployment
         declared = deployment.spec.placement.memory_bytes

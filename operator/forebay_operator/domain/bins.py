@@ -21,12 +21,13 @@ class Level(enum.IntEnum):
 class Bin:
     """One server's device in a plan. Changes while the plan is made; lives no longer than it."""
 
-    __slots__ = ("_blocked", "_failed", "_models", "name", "now", "pool", "ready", "soon", "used")
+    __slots__ = ("_blocked", "_failed", "_models", "is_outdated", "name", "now", "pool", "ready", "soon", "used")
 
     def __init__(self, pool: Pool, server: Server | None) -> None:
         self.pool = pool
         self.name = "" if server is None else server.name
         self.ready = server is not None and takes_orders(server)
+        self.is_outdated = server is not None and server.outdated
         self.now = pool.device.memory_bytes
         """Bytes free, with everything that is there or on its way."""
         self.soon = pool.device.memory_bytes
@@ -64,6 +65,14 @@ class Bin:
         self.used = True
         self._models.add(model)
 
+    def save(self) -> "SavedBin":
+        return self.now, self.soon, self.used, set(self._models), dict(self._failed)
+
+    def restore(self, saved: "SavedBin") -> None:
+        """Undo what was taken since."""
+        self.now, self.soon, self.used, models, failed = saved
+        self._models, self._failed = set(models), dict(failed)
+
     def release(self, replica: Replica, size: int) -> None:
         """A replica that was to stay will go after all."""
         self.soon += size
@@ -77,6 +86,10 @@ class Bin:
 
     def has(self, model: ModelVersion) -> bool:
         return model in self._models
+
+
+SavedBin = tuple[int, int, bool, set[ModelVersion], dict[ModelVersion, int]]
+SavedShelf = tuple[dict[Pool, list[tuple[Bin, SavedBin]]], dict[DeviceClass, int | None]]
 
 
 class Shelf:
@@ -108,20 +121,43 @@ class Shelf:
     def bins(self, pools: Iterable[Pool]) -> list[Bin]:
         return [each for pool in pools for each in self._bins.get(pool, ()) if each.name]
 
+    def save(self) -> SavedShelf:
+        return {pool: [(each, each.save()) for each in bins] for pool, bins in self._bins.items()}, dict(self._left)
+
+    def restore(self, saved: SavedShelf) -> None:
+        """Undo what was opened and taken since."""
+        bins, left = saved
+        self._left = dict(left)
+        self._bins = {pool: [each for each, _ in found] for pool, found in bins.items()}
+        for found in bins.values():
+            for each, state in found:
+                each.restore(state)
+
     def best(
-        self, pools: Iterable[Pool], model: ModelVersion, need: int, refused: Collection[str], preferred: str = ""
+        self,
+        pools: Iterable[Pool],
+        model: ModelVersion,
+        need: int,
+        refused: Collection[str],
+        preferred: str = "",
+        *,
+        only_new: bool = False,
     ) -> tuple[Level, Bin] | None:
-        """The bin that can take it soonest and is left with the least; `preferred` wins where it has the room."""
-        best: tuple[int, int, str] | None = None
+        """The bin that can take it soonest, on a server that is not outdated if there is one, and is left with the least.
+
+        `preferred` wins where it has the room. `only_new`: outdated servers are out of the question.
+        """
+        best: tuple[int, bool, int, str] | None = None
         chosen: tuple[Level, Bin] | None = None
         for pool in pools:
             for each in self._bins.get(pool, ()):
-                if each.soon < need or each.name in refused:
+                if each.soon < need or each.name in refused or (only_new and each.is_outdated):
                     continue
                 level = each.level(model, need)
                 if level is None:
                     continue
-                rank = (-1 if preferred and each.name == preferred else int(level), each.soon, each.name)
+                first = -1 if preferred and each.name == preferred else int(level)
+                rank = (first, each.is_outdated, each.soon, each.name)
                 if best is None or rank < best:
                     best, chosen = rank, (level, each)
         return chosen

@@ -53,12 +53,18 @@ def _device(outcome: Outcome) -> Obstacle | None:
 
 
 def _replicas(outcome: Outcome) -> Obstacle | None:
-    failures = outcome.assessment.failures
     placed = outcome.target
-    if failures and not placed.is_too_large and not any(each.is_ready for each in placed.kept):
-        return _load_failed(failures)
-    if placed.unplaced:
-        return _no_room(outcome)
+    ready = sum(each.is_ready for each in placed.kept)
+    if ready >= outcome.assessment.scaling.wanted:
+        # What is on its way beside them only takes over from those on outdated servers.
+        return None
+    if outcome.assessment.failures and not ready and not placed.is_too_large:
+        return _load_failed(outcome.assessment.failures)
+    return _no_room(outcome) if placed.unplaced else _on_its_way(outcome)
+
+
+def _on_its_way(outcome: Outcome) -> Obstacle | None:
+    placed = outcome.target
     if placed.swapped:
         return Obstacle("Swapping", "there is no room for both: the old replica goes first, and requests wait meanwhile")
     if placed.planned:

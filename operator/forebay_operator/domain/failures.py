@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from forebay_operator.domain.fleet import Fleet, Replica, ReplicaKey, ReplicaStage
+from forebay_operator.domain.fleet import Fleet, Replica, ReplicaKey, ReplicaStage, VersionKey
 from forebay_operator.domain.snapshot import Holding
 from forebay_schema.addresses import ModelAddress
 
@@ -13,8 +13,6 @@ _FORGOTTEN_AFTER_S = 6 * 3600.0
 """What failed on servers that are gone is remembered for so long: many times the longest pause."""
 _MOST_SERVERS = 2
 """So many servers are tried at once; after that, new ones are started for a load only after a pause."""
-
-VersionKey = tuple[ModelAddress, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,10 @@ class ReplicaKey(NamedTuple):
     version: int
 
 
+VersionKey = tuple[ModelAddress, int]
+"""A version of a model."""
+
+
 class OrderKind(enum.Enum):
     LOAD = "load"
     UNLOAD = "unload"
@@ -112,7 +116,7 @@ class Fleet:
     replicas: Mapping[ModelAddress, tuple[Replica, ...]]
     by_server: Mapping[str, ServerReplicas] = field(default_factory=dict[str, ServerReplicas])
     given_up: tuple[Server, ...] = ()
-    """Servers that took too long to start: no longer waited for."""
+    """Servers that take too long to start, or start and are outdated already: no longer waited for."""
 
     def of(self, address: ModelAddress) -> tuple[Replica, ...]:
         return self.replicas.get(address, ())
@@ -132,8 +136,9 @@ def takes_orders(server: Server) -> bool:
 
 
 def is_overdue(server: Server, start_timeout_s: float, now: float) -> bool:
-    """Whether a server should have become ready long ago: it is given up, and another takes its place."""
-    return server.phase is ServerPhase.STARTING and now - server.started_at > start_timeout_s
+    """Whether a server should have become ready long ago, or is outdated before: it is given up, another takes its place."""
+    is_late = server.outdated or now - server.started_at > start_timeout_s
+    return server.phase is ServerPhase.STARTING and is_late
 
 
 def muster(

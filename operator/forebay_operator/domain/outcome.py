@@ -58,8 +58,12 @@ def conclude(assessment: Assessment, placement: Placement, fleet: Fleet) -> Outc
         leaving=_leaving(assessment, keys, placement.lingering | _tried_again(address.name, claimed)),
         route=_route(assessment, staying),
         waiting_for=tuple(fleet.servers[name] for name in sorted(set(target.planned)) if name),
-        given_up=tuple(each for each in fleet.given_up if each.pool in assessment.sight.site.pools),
+        given_up=_late(fleet, assessment),
     )
+
+
+def _late(fleet: Fleet, assessment: Assessment) -> tuple[Server, ...]:
+    return tuple(each for each in fleet.given_up if each.pool in assessment.sight.site.pools and not each.outdated)
 
 
 def _tried_again(model: str, claimed: Collection[tuple[int, Placed]]) -> set[ReplicaKey]:

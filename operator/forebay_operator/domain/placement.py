@@ -7,15 +7,14 @@ that could only be placed where others are about to leave is planned there, and 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from forebay_operator.domain import renewal
 from forebay_operator.domain.bins import Bin, Level, Shelf
 from forebay_operator.domain.devices import largest_too_small
-from forebay_operator.domain.fleet import Fleet, Replica, ReplicaKey, ReplicaStage
+from forebay_operator.domain.fleet import Fleet, Replica, ReplicaKey, ReplicaStage, VersionKey
+from forebay_operator.domain.renewal import Tenant
 from forebay_operator.domain.snapshot import DeviceClass, Pool
 from forebay_operator.domain.wording import bytes_text, counted
 from forebay_schema.addresses import ModelAddress
-
-ClaimKey = tuple[ModelAddress, int]
-"""A model and the version of it that is claimed for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ class Claim:
     """Replicas that were on their way out already: the last to be kept, so that the choice is stable."""
 
     @property
-    def key(self) -> ClaimKey:
+    def key(self) -> VersionKey:
         return self.address, self.version
 
 
@@ -66,7 +65,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    placed: Mapping[ClaimKey, Placed] = field(default_factory=dict[ClaimKey, Placed])
+    placed: Mapping[VersionKey, Placed] = field(default_factory=dict[VersionKey, Placed])
     opened: Mapping[Pool, int] = field(default_factory=dict[Pool, int])
     """New servers that the plan needs, by pool."""
     occupied: frozenset[str] = frozenset()
@@ -98,6 +97,7 @@ def place(
     for draft in _in_turn(drafts.values()):
         draft.settle_one(shelf, footprint)
     short = [draft for draft in drafts.values() if draft.unplaced]
+    _renew(drafts, short, shelf)
     return Placement(
         placed={key: draft.result(shelf) for key, draft in drafts.items()},
         opened=shelf.opened(),
@@ -108,17 +108,37 @@ def place(
 
 
 def keepers(claim: Claim, fleet: Fleet) -> tuple[Replica, ...]:
-    """Which of a claim's replicas stay: ready ones first; those that are the last on their server go first."""
+    """Which of a claim's replicas stay: ready ones first, then those on servers that are not outdated; those that are the last
+    on their server go first. What is on its way to take over from one on an outdated server stays beside that."""
     here = [replica for replica in claim.present if replica.is_coming_or_here]
     if len(here) <= claim.replicas:
         return tuple(here)
 
-    def rank(replica: Replica) -> tuple[bool, bool, bool, int, str]:
-        key = replica.key
+    def rank(replica: Replica) -> tuple[bool, bool, bool, bool, int, str]:
+        key, is_outdated = replica.key, replica.server.outdated
         is_fading = key in claim.fading
-        return not replica.is_ready, not replica.shows_ready, is_fading, -len(fleet.on(key.server)), key.server
+        return not replica.is_ready, not replica.shows_ready, is_outdated, is_fading, -len(fleet.on(key.server)), key.server
 
-    return tuple(sorted(here, key=rank)[: claim.replicas])
+    ranked = sorted(here, key=rank)
+    kept = ranked[: claim.replicas]
+    outdated = sum(replica.server.outdated for replica in kept)
+    coming = [each for each in ranked[claim.replicas :] if each.stage in _COMING and not each.server.outdated]
+    return (*kept, *coming[:outdated])
+
+
+_COMING = frozenset({ReplicaStage.ORDERED, ReplicaStage.LOADING})
+
+
+def _renew(drafts: Mapping[VersionKey, "_Draft"], short: Collection["_Draft"], shelf: Shelf) -> None:
+    """Begin to move replicas off outdated servers, where nobody waits for room."""
+    tenants = [tenant for draft in drafts.values() for tenant in draft.tenants()]
+    if not tenants:
+        return
+    crowded = {pool.device for draft in short if draft.lacks_room for pool in draft.claim.pools}
+    busy = {key for key, draft in drafts.items() if draft.is_moving or any(p.device in crowded for p in draft.claim.pools)}
+    coming = {key: max(0, len(draft.kept) - draft.claim.replicas) for key, draft in drafts.items()}
+    for tenant, level, chosen in renewal.plan(tenants, coming, busy, shelf):
+        drafts[tenant.claim].add(level, chosen)
 
 
 def _in_turn(drafts: Iterable["_Draft"]) -> list["_Draft"]:
@@ -169,8 +189,38 @@ class _Draft:
             return self._swap(shelf, footprint)
         level, chosen = found
         chosen.take(model, claim.need_bytes)
-        (self._added if level is Level.NOW else self._planned).append(chosen.name)
+        self.add(level, chosen)
         return True
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether anything of it has no place yet, or was given one just now."""
+        return bool(self.unplaced or self._added or self._planned or self._swapped)
+
+    @property
+    def lacks_room(self) -> bool:
+        """Whether it would take a server that gets free."""
+        return bool(self.unplaced) and self.claim.may_open and not _too_large(self.claim)
+
+    def add(self, level: Level, chosen: Bin) -> None:
+        """Have one more replica in a place that was taken for it."""
+        (self._added if level is Level.NOW else self._planned).append(chosen.name)
+
+    def tenants(self) -> list[Tenant]:
+        """Its replicas on outdated servers."""
+        claim = self.claim
+        return [
+            Tenant(
+                server=replica.server.name,
+                claim=claim.key,
+                pools=claim.pools,
+                need_bytes=claim.need_bytes,
+                refused=claim.refused,
+                may_open=claim.may_open,
+            )
+            for replica in self.kept
+            if replica.server.outdated
+        ]
 
     def _swap(self, shelf: Shelf, footprint: Callable[[Replica], int]) -> bool:
         """Have one server's older replicas go; not while an earlier move of this claim is under way."""

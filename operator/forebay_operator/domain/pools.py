@@ -140,7 +140,8 @@ class _PoolPlans:
     def resize(self, pool: Pool, servers: list[Server], warm: int, *, is_needed: bool) -> ResizePool:
         idle = sorted((each for each in servers if each.name in self._idle_since), key=self._staying_order)
         going = [each.name for each in idle if self._may_go(each, is_needed=is_needed)]
-        spared = [name for name in going if name not in self._placement.reclaimed]
+        outdated = {each.name for each in idle if each.outdated}
+        spared = [name for name in going if name not in self._placement.reclaimed and name not in outdated]
         keep = max(0, warm - (len(idle) - len(going)))
         victims = tuple(name for name in going if name not in spared[:keep])
         opened = self._placement.opened.get(pool, 0)
@@ -151,7 +152,7 @@ class _PoolPlans:
         return server.phase is ServerPhase.STARTING, self._idle_since[server.name], server.name
 
     def _may_go(self, server: Server, *, is_needed: bool) -> bool:
-        if server.name in self._placement.reclaimed or (server.pool.exclusive and not is_needed):
+        if server.outdated or server.name in self._placement.reclaimed or (server.pool.exclusive and not is_needed):
             return True
         return self._now - self._idle_since[server.name] >= self._settings.server_idle_s
 

@@ -11,10 +11,9 @@ from forebay_operator.domain import collection, statuses
 from forebay_operator.domain.collection import ArtifactKey
 from forebay_operator.domain.conversions import ConversionState
 from forebay_operator.domain.deployment import Deployment
-from forebay_operator.domain.fleet import Replica, ReplicaKey
+from forebay_operator.domain.fleet import Replica, ReplicaKey, VersionKey
 from forebay_operator.domain.model_memory import ModelMemory
 from forebay_operator.domain.outcome import Outcome
-from forebay_operator.domain.placement import ClaimKey
 from forebay_operator.domain.pools import Site
 from forebay_operator.domain.scaling import Scaling
 from forebay_operator.domain.snapshot import Conversion, ConversionId, GatewayDemand
@@ -38,7 +37,7 @@ class Rest:
     """Where it may need a server; None: it needs none."""
     awaited: ConversionId | None
     """The conversion that is kept for it."""
-    needs: tuple[tuple[ClaimKey, int], ...]
+    needs: tuple[tuple[VersionKey, int], ...]
     """Device memory of its revisions, if that of its replicas is not measured."""
 
     def is_same(self, deployment: Deployment, replicas: Sequence[Replica], conversion: Conversion | None) -> bool:
@@ -96,6 +95,7 @@ def rest_of(outcome: Outcome, said: DeploymentStatus, gateway: GatewayDemand | N
         or assessment.sight.failures
         or len(kept) != len(assessment.sight.replicas)
         or not all(replica.is_ready for replica in kept)
+        or any(replica.server.outdated for replica in kept)
         or any(placed.added or placed.planned or placed.unplaced for placed in (outcome.target, outcome.older))
     ):
         return None
@@ -136,6 +136,7 @@ def _is_same(now: Replica, before: Replica) -> bool:
         and now.server.name == before.server.name
         and now.server.phase is before.server.phase
         and now.server.endpoint == before.server.endpoint
+        and now.server.outdated == before.server.outdated
         and new is not None
         and old is not None
         and new.digest == old.digest

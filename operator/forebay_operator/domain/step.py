@@ -18,12 +18,12 @@ from forebay_operator.domain.actions import Action, SetRoutes, WriteStatus
 from forebay_operator.domain.assessment import Assessment
 from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.failures import Failures
-from forebay_operator.domain.fleet import Fleet, Order, Replica, ReplicaKey, is_overdue, muster
+from forebay_operator.domain.fleet import Fleet, Order, Replica, ReplicaKey, VersionKey, is_overdue, muster
 from forebay_operator.domain.memory import Cache, Memory
 from forebay_operator.domain.model_memory import ModelMemory
 from forebay_operator.domain.orders import OrderBook
 from forebay_operator.domain.outcome import Outcome
-from forebay_operator.domain.placement import ClaimKey, Placement
+from forebay_operator.domain.placement import Placed, Placement
 from forebay_operator.domain.pools import Sizing
 from forebay_operator.domain.rest import Settled, rest_of
 from forebay_operator.domain.snapshot import ConversionId, GatewayDemand, Snapshot
@@ -142,7 +142,7 @@ def _plan(
 
 def _footprint(busy: Iterable[Assessment], resting: Iterable[Settled]) -> Callable[[Replica], int]:
     """Device memory of a replica: as measured, else what its revision needs, else all there is: nothing is known of it."""
-    needs: dict[ClaimKey, int] = {}
+    needs: dict[VersionKey, int] = {}
     for each in busy:
         needs.update(each.needs())
     for settled in resting:
@@ -260,10 +260,16 @@ def _remember(each: Outcome, said: statuses.Said) -> ModelMemory:
         identity=sight.identity,
         scaling=each.assessment.scaling,
         load=each.assessment.load,
-        starting=len(target.added) + len(target.planned) + sum(not replica.is_ready for replica in target.kept),
+        starting=_starting(target, each.assessment.scaling.wanted),
         reserved=reserved if reserved in (*target.planned, *target.added) else "",
         fading=frozenset(replica.key for replica in each.leaving if replica.is_coming_or_here),
     )
+
+
+def _starting(target: Placed, wanted: int) -> int:
+    """Replicas on their way to what is wanted; what takes over from one on an outdated server is none of them."""
+    ready = sum(replica.is_ready for replica in target.kept)
+    return min(len(target.added) + len(target.planned) + len(target.kept) - ready, max(0, wanted - ready))
 
 
 def _collect(snapshot: Snapshot, memory: Memory, kept: _Kept, *, is_changed: bool) -> collection.Collected:

@@ -119,7 +119,7 @@ class Survey:
             serving=said.revision if said else 0,
             replicas=sight.replicas,
             fading=before.fading,
-            starting=before.starting if before.scaling else sum(not each.is_ready for each in sight.replicas),
+            starting=before.starting if before.scaling else _starting(sight),
             gateway=self.gateway(deployment.address),
             counted_since=skipped_until,
         )
@@ -146,3 +146,9 @@ class Survey:
             self._routed = [{route.address: route for route in table if route.versions} for table in tables]
         routes = [table[address] for table in self._routed if address in table]
         return {entry.version for route in routes for entry in route.versions}
+
+
+def _starting(sight: Sight) -> int:
+    """Replicas on their way, without those that take over from others on outdated servers."""
+    relieved = sum(each.is_ready and each.server.outdated for each in sight.replicas)
+    return max(0, sum(not each.is_ready for each in sight.replicas) - relieved)

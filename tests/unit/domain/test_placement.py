@@ -279,3 +279,34 @@ def plan_of(case: PlacementCase) -> Placement:
 def test_devices_of_another_kind_are_no_room() -> None:
     _, (found,) = placed([a_server("a", pool=Pool("default", CPU))], a_claim())
     assert found.unplaced == 1
+
+
+def test_an_outdated_server_is_asked_last_but_before_a_new_one_is_started() -> None:
+    old = a_server("a", outdated=True)
+    _, (found,) = placed([old, a_server("b")], a_claim())
+    assert found.added == ("b",)
+    plan, (alone,) = placed([old], a_claim(), left=5)
+    assert alone.added == ("a",)
+    assert not plan.opened
+
+
+def test_a_server_is_emptied_only_when_all_that_stays_on_it_can_move() -> None:
+    old = a_server(
+        "old", a_holding("adam", footprint_bytes=7 * GIB), a_holding("bert", footprint_bytes=7 * GIB), outdated=True
+    )
+    claims = a_claim("adam", need=7 * GIB), a_claim("bert", need=7 * GIB)
+    plan, found = placed([old, filled("new", 6)], *claims, retained=kept_on("new"))
+    assert [(each.added, len(each.kept)) for each in found] == [((), 1), ((), 1)]
+    assert not plan.opened
+    plan, found = placed([old, filled("new", 6)], *claims, retained=kept_on("new"), left=1)
+    assert [each.added + each.planned for each in found] == [("new",), ("",)]
+    assert plan.opened == {POOL: 1}
+
+
+def test_what_takes_over_is_kept_beside_what_it_takes_over_from_until_it_is_ready() -> None:
+    old = a_server("old", a_holding(), outdated=True)
+    _, (moving,) = placed([old, a_server("new", a_holding(phase=HoldingPhase.LOADING))], a_claim(), left=5)
+    assert [each.server.name for each in moving.kept] == ["old", "new"]
+    assert not moving.added
+    _, (moved,) = placed([old, a_server("new", a_holding())], a_claim(), left=5)
+    assert [each.server.name for each in moved.kept] == ["new"]

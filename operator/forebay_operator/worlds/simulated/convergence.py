@@ -22,7 +22,7 @@ def check_end(world: SimulatedWorld, moment: Moment, last_order_at: float) -> li
     deployments = moment.snapshot.deployments
     restless = any(is_underestimated(world, moment, deployment) for deployment in deployments)
     sentences = [
-        *([] if restless else (*_unrest(moment, last_order_at), *_idle_servers(moment))),
+        *([] if restless else (*_unrest(moment, last_order_at), *_idle_servers(moment), *_outdated_servers(moment))),
         *(
             f"request {request.number} of {request.address} has no answer yet"
             for request in sorted(world.ledger.open, key=lambda request: request.number)
@@ -86,6 +86,17 @@ def _idle_servers(moment: Moment) -> Iterator[str]:
         empty = [server for server in servers if not server.holdings]
         if len(empty) > warm:
             yield f"{len(empty)} servers of {pool.namespace}/{pool.device.name} hold nothing, {warm} are to be kept warm"
+
+
+def _outdated_servers(moment: Moment) -> Iterator[str]:
+    """A server that is outdated stays only where no other of its kind can be started beside it."""
+    capacity = {entry.device: entry.servers for entry in moment.snapshot.capacity}
+    for server in moment.snapshot.servers:
+        allowed = capacity.get(server.pool.device, 0)
+        if server.outdated and not server.holdings:
+            yield f"{server.name} is outdated and holds nothing"
+        elif server.outdated and (allowed is None or moment.wanted_servers(server.pool.device) < allowed):
+            yield f"{server.name} is outdated, and there is a device for what it holds"
 
 
 def _flaws(world: SimulatedWorld, moment: Moment, deployment: Deployment) -> Iterator[str]:

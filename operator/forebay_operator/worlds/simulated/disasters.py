@@ -17,6 +17,7 @@ from forebay_operator.worlds.simulated.faults import (
     LoadsFail,
     ServerDies,
     ServerHangsAtStart,
+    ServersOutdated,
     ServerStalls,
     Share,
 )
@@ -42,6 +43,9 @@ def strike(world: SimulatedWorld, fault: Fault) -> None:
                 _strike_server(world, server, fault)
         case ServerHangsAtStart():
             world.fleet.hanging_starts += 1
+        case ServersOutdated():
+            for server in world.fleet.servers.values():
+                server.outdated = True
         case LoadsFail():
             address = picked(sorted(world.deployments), fault.pick)
             if address is not None:

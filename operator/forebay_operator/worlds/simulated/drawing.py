@@ -20,6 +20,7 @@ from forebay_operator.worlds.simulated.faults import (
     LoadsFail,
     ServerDies,
     ServerHangsAtStart,
+    ServersOutdated,
     ServerStalls,
 )
 from forebay_operator.worlds.simulated.fleet import FleetSettings
@@ -220,6 +221,7 @@ def _fault(chance: random.Random, at: float) -> Fault:
         ServerDies(at=at, pick=pick),
         ServerStalls(at=at, pick=pick, seconds=seconds),
         ServerHangsAtStart(at=at),
+        ServersOutdated(at=at),
         LoadsFail(at=at, pick=pick, count=chance.randint(1, 3)),
         ConversionsFail(at=at, count=chance.randint(1, 2), retryable=happens(chance, 0.7)),
         FiguresMissing(at=at, pick=pick, seconds=seconds),

@@ -32,6 +32,13 @@ class ServerHangsAtStart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServersOutdated:
+    """All servers that there are were made by what is now an older template."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadsFail:
     """The next loads of a model fail."""
 
@@ -110,6 +117,7 @@ Fault = (
     ServerDies
     | ServerStalls
     | ServerHangsAtStart
+    | ServersOutdated
     | LoadsFail
     | ConversionsFail
     | FiguresMissing

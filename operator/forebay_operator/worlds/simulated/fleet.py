@@ -147,4 +147,5 @@ class Fleet:
             holdings=server.page,
             observed_at=server.page_read_at,
             message=server.message,
+            outdated=server.outdated,
         )

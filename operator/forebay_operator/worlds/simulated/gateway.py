@@ -62,7 +62,9 @@ class SimulatedGateway:
         return self._applied.get(address)
 
     def write(self, routes: tuple[Route, ...]) -> None:
-        """A new table: routed by soon, acknowledged a little later."""
+        """A new table: routed by soon, acknowledged a little later. The same once more changes nothing."""
+        if routes == self.written:
+            return
         self.written = routes
         self._writes += 1
         number = self._writes

@@ -14,6 +14,7 @@ from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.routes import Route, RouteState, WeightedVersion
 from forebay_operator.domain.snapshot import Holding, HoldingPhase, Server, ServerPhase
 from forebay_operator.worlds.simulated.moment import Moment
+from forebay_schema.addresses import ModelAddress
 
 Rule = Callable[[Moment], Iterator[str]]
 ALL_WEIGHT = 100
@@ -249,10 +250,21 @@ def lost_memory_changes_nothing(moment: Moment) -> Iterator[str]:
     loads = Counter((order.address, order.version) for order in moment.loads)
     with_memory = Counter((order[1], order[2]) for order in kept if order[0] == "load")
     for (address, version), count in loads.items():
-        # A load that failed may be tried again sooner: the pause before that is what was lost.
-        if count > with_memory[address, version] and (address, version) not in moment.failed_before:
+        # A load that failed may be tried again sooner: the pause before that is what was lost. What the status says is wanted
+        # may be wanted for longer: since when the model has been idle is lost, too.
+        is_new = count > with_memory[address, version] and not _said_before(moment, address, version, count)
+        if is_new and (address, version) not in moment.failed_before:
             yield f"{address}: {count} replicas of version {version} are ordered because memory was lost"
     yield from _shrunk_by_lost_memory(moment)
+
+
+def _said_before(moment: Moment, address: ModelAddress, version: int, loads: int) -> bool:
+    """Whether the status of before wants as many replicas as there are with these loads."""
+    deployment = moment.deployments.get(address)
+    scaling = deployment.status.scaling if deployment is not None and deployment.status is not None else None
+    coming = (HoldingPhase.LOADING, HoldingPhase.READY)
+    present = sum(each.version == version and each.phase in coming for _, each in moment.holdings_of(address))
+    return scaling is not None and present + loads <= scaling.wanted
 
 
 def _shrunk_by_lost_memory(moment: Moment) -> Iterator[str]:

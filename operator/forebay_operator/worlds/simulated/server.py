@@ -57,6 +57,7 @@ class SimulatedServer:
     alive: bool = True
     """False once its process has ended."""
     message: str = ""
+    outdated: bool = False
     stalled_until: float = 0.0
     figures_missing_until: float = 0.0
     replicas: dict[Key, SimulatedReplica] = field(default_factory=dict[Key, SimulatedReplica])
