@@ -10,15 +10,16 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGES ?= operator gateway runtime runtime-gpu convert-sklearn
 IMAGE_TOOL ?= $(firstword $(foreach tool,docker podman buildah,$(shell command -v $(tool))))
 IMAGE_PREFIX ?= forebay
+KIND_IMAGES := operator gateway runtime convert-sklearn
 SETS := operator gateway runtime runtime-gpu convert convert-sklearn local
 
 SEALED := google joblib ml_dtypes numpy onnx onnxruntime scipy skl2onnx sklearn skops
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-gpu lint types contracts crds chart images bench pins clean
+.PHONY: help venv demo test test-gpu cluster-assets lint types contracts crds chart images kind-up kind-down bench pins clean
 
 help: ## List these commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(INSTALLED) ## Make the Python environment in .venv
 
@@ -43,11 +44,15 @@ $(INSTALLED): $(MADE)
 demo: venv ## From nothing to a served model and a traffic peak, in about a minute
 	@$(BIN)/forebay demo $(ARGS)
 
-test: venv ## Run every test
+# A few tests by name are not to wait for a build that takes minutes: they are skipped if they need it.
+test: venv $(if $(ARGS),,cluster-assets) ## Run every test
 	@$(BIN)/pytest $(ARGS)
 
 test-gpu: venv ## Run the tests that need an NVIDIA GPU (says so where there is none)
 	@$(BIN)/pytest -m gpu -rs $(ARGS)
+
+cluster-assets: venv ## Build etcd, the API server, kubectl and helm for tests, where Go is: once, into the user's cache
+	@PYTHONPATH=tests/support $(BIN)/python -B tests/cluster/programs
 
 lint: venv ## Check format and lint rules
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
@@ -73,6 +78,22 @@ images: ## Build the images with docker, podman or buildah: make images IMAGES="
 	@for image in $(IMAGES); do \
 	  $(IMAGE_TOOL) build --file images/Containerfile --target $$image --tag $(IMAGE_PREFIX)/$$image:$(VERSION) $(ARGS) . || exit 1; \
 	done
+
+kind-up: ## Make a cluster in docker with simulated GPUs and an example (needs docker, kind, kubectl, helm)
+	@for program in docker kind kubectl helm; do \
+	  command -v $$program > /dev/null || { echo "There is no $$program on the PATH: install it"; exit 1; }; \
+	done
+	@kind get clusters 2> /dev/null | grep -qx forebay || kind create cluster --config kind-config.yaml --wait 120s
+	@$(MAKE) --no-print-directory images IMAGE_TOOL=docker IMAGES="$(KIND_IMAGES)"
+	@kind load docker-image --name forebay $(foreach image,$(KIND_IMAGES),$(IMAGE_PREFIX)/$(image):$(VERSION))
+	@helm upgrade --install forebay charts/forebay --kube-context kind-forebay --namespace forebay-system --create-namespace \
+	  --values charts/forebay/ci/kind-values.yaml --wait --timeout 5m
+	@kubectl --context kind-forebay apply --filename examples/digits.yaml
+	@kubectl --context kind-forebay wait --for=condition=Ready --timeout=300s mdep/digits
+	@echo "digits answers at http://localhost:8000/v2/models/digits. To delete the cluster: make kind-down"
+
+kind-down: ## Delete that cluster
+	@kind delete cluster --name forebay
 
 pins: ## Compile the pinned requirement files anew (needs uv)
 	$(BIN)/uv pip compile -q pyproject.toml --extra local --group test --group lint --universal --python-version 3.11 \

@@ -19,7 +19,7 @@ _RIGHTS: Final = "/apis/rbac.authorization.k8s.io/v1"
 
 def kubectl(access: Access, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     """Run kubectl as an administrator; it has to succeed. `given`: its standard input."""
-    path = program("kubectl", "install it and put it on the PATH or into KUBEBUILDER_ASSETS")
+    path = program("kubectl", "put it on the PATH")
     command = [path, f"--kubeconfig={access.kubeconfig}", *arguments]
     made = subprocess.run(command, input=given, capture_output=True, text=True, timeout=120, check=False)
     assert made.returncode == 0, made.stderr

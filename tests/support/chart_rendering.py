@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any, Final
 
 import pytest
 import yaml
+
+import cluster_programs
 
 ROOT: Final = Path(__file__).parents[2]
 CHART: Final = ROOT / "charts" / "forebay"
@@ -26,17 +27,16 @@ VALUE_SETS: Final = {"default": None} | {
 
 
 def program(name: str, remedy: str) -> str:
-    """The path of a program, from KUBEBUILDER_ASSETS or the PATH; without it the test is skipped."""
-    assets = os.environ.get("KUBEBUILDER_ASSETS", "")
-    found = shutil.which(name, path=os.pathsep.join(part for part in (assets, os.environ.get("PATH", "")) if part))
+    """The path of a program; without it the test is skipped."""
+    found = cluster_programs.find(name)
     if found is None:
-        pytest.skip(f"there is no {name}: {remedy}")
+        pytest.skip(f"{cluster_programs.ABSENT}, {name}: {cluster_programs.REMEDY}, or {remedy}")
     return found
 
 
 def helm(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run helm without any cluster."""
-    path = program("helm", "install Helm 3.17 or newer and put it on the PATH")
+    path = program("helm", "put Helm 3.17 or newer on the PATH")
     environment = {**os.environ, "KUBECONFIG": os.devnull}
     return subprocess.run([path, *arguments], check=check, capture_output=True, text=True, timeout=60, env=environment)
 

@@ -1,12 +1,11 @@
 """A control plane of child processes: etcd, kube-apiserver, kube-controller-manager. No node, nothing that needs root.
 
-The programs are found by `KUBEBUILDER_ASSETS`, the convention of envtest (with kube-controller-manager beside the two).
+Where the programs are found, or how they are built, says `cluster_programs`.
 """
 
 import contextlib
 import ctypes
 import json
-import os
 import random
 import signal
 import socket
@@ -19,23 +18,10 @@ from typing import Any, Final
 
 from cluster_api import Api, ApiError
 
-PROGRAMS: Final = ("etcd", "kube-apiserver", "kube-controller-manager")
-REMEDY: Final = (
-    "set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kube-controller-manager, or KUBECONFIG to a cluster "
-    "that tests may use"
-)
 _LOOPBACK: Final = "127.0.0.1"
 _ADMIN: Final = "admin-token-of-the-tests"
 _MANAGER: Final = "manager-token-of-the-tests"
 _START_S: Final = 120.0
-
-
-def assets() -> Path | None:
-    """Where the programs are; None: nobody said, or not all of them are there."""
-    said = os.environ.get("KUBEBUILDER_ASSETS")
-    if not said or not all((Path(said) / program).exists() for program in PROGRAMS):
-        return None
-    return Path(said)
 
 
 @dataclass(frozen=True)
