@@ -28,7 +28,7 @@ from forebay_gateway.xds.loads import in_flight_of
 from forebay_gateway.xds.names import ClusterName
 from forebay_gateway.xds.publisher import Publisher
 from forebay_gateway.xds.store import ResourceStore
-from forebay_schema.demand import DemandLine
+from forebay_schema.demand import DemandLine, RefusedRoute
 from forebay_schema.logs import Logger
 
 _log: Final = Logger(__name__)
@@ -37,6 +37,7 @@ _REPORT_S: Final = 1.0
 _REPORT_WHILE_LETTING_GO_S: Final = 0.1
 _COUNT_S: Final = 1.0
 _FAREWELL_S: Final = 0.05
+_LONGEST_REASON: Final = 300
 _LAST_WORDS_S: Final = 0.5
 """For refusals to reach clients that waited until the end."""
 
@@ -187,11 +188,17 @@ class Gateway:
     def _on_published(self, index: RouteIndex) -> None:
         """Envoy has accepted all of a table."""
         self._holder.acknowledge(index)
+        self._tell_unusable(index)
+        before, self._acknowledged = self._acknowledged, index
         # How far routes were followed can wait a second, if no route is another one.
-        if index.routes is not self._acknowledged.routes:
+        if index.routes is not before.routes:
             self._ticker.hurry()
-        self._acknowledged = index
         self._pace_reports()
+
+    def _tell_unusable(self, index: RouteIndex) -> None:
+        for address, reason in index.unusable.items():
+            if self._acknowledged.unusable.get(address) != reason:
+                _log.error("a model's newest route cannot be followed", model=address, reason=reason)
 
     def _on_envoy_started(self) -> None:
         self._ledger.start_with({})
@@ -234,6 +241,10 @@ class Gateway:
             sequence=sequence,
             routes=self._acknowledged.mark if self._store.connected else "",
             models=self._ledger.demand(held, self._holder.counts.first),
+            refused=tuple(
+                RefusedRoute(namespace=address.namespace, name=address.name, reason=reason[:_LONGEST_REASON])
+                for address, reason in sorted(self._acknowledged.unusable.items())
+            ),
         )
 
     def _page(self, path: str) -> Page | AsyncIterator[str]:

@@ -48,16 +48,23 @@ NO_ROUTES: Final = RouteIndex(default_namespace="default", routes={}, mark="")
 
 
 def index_of(table: RouteTable) -> RouteIndex:
-    """The index of a table that Envoy will accept, without entries that nobody could name.
+    """The index of a table: without entries that nobody could name, and holding what Envoy would not accept.
 
     Raises:
-        RouteTableError: it would not accept the others.
+        RouteTableError: the table as a whole makes no sense.
     """
     for complaint in _complaints(table):
         raise RouteTableError(complaint)
-    routes = {route.address: route for route in table.routes if _is_nameable(route)}
+    nameable = [route for route in table.routes if _is_nameable(route)]
     left_out = tuple(_unnameable(route) for route in table.routes if not _is_nameable(route))
-    return RouteIndex(table.default_namespace, routes, table.digest(), left_out)
+    unusable = {route.address: complaint for route in nameable for complaint in complaints_of(route)}
+    routes = {route.address: held(route) if route.address in unusable else route for route in nameable}
+    return RouteIndex(table.default_namespace, routes, table.digest(), left_out, unusable)
+
+
+def held(route: Route) -> Route:
+    """The same model, but its requests wait."""
+    return route.model_copy(update={"state": "held", "versions": ()})
 
 
 def serving(route: Route) -> tuple[WeightedVersion, ...]:
@@ -94,7 +101,6 @@ def _complaints(table: RouteTable) -> Iterator[str]:
         if route.address in seen:
             yield f"model {route.address} has two routes: a table has one per model"
         seen.add(route.address)
-        yield from (f"model {route.address}: {complaint}" for complaint in complaints_of(route))
 
 
 def _is_nameable(route: Route) -> bool:

@@ -23,6 +23,14 @@ class ModelDemand(Part):
     """
 
 
+class RefusedRoute(Part):
+    """A model whose newest route a gateway does not follow: its requests go where they went before, or wait."""
+
+    namespace: str
+    name: str
+    reason: str
+
+
 class DemandLine(Document):
     document_name: ClassVar[str] = "demand"
 
@@ -30,6 +38,9 @@ class DemandLine(Document):
     """Identity of the gateway process, new at each start: counters begin again with it."""
     sequence: int
     routes: str = ""
-    """Digest of the newest route table that Envoy has acknowledged; empty while it has none."""
+    """Digest of the newest route table that Envoy has acknowledged; empty while it has none. In a cluster the decimal
+    resourceVersion up to which it has acknowledged all ModelDeployments. Either way without what is `refused`."""
+    refused: tuple[RefusedRoute, ...] = ()
+    """Models that `routes` does not speak of."""
     models: tuple[ModelDemand, ...] = ()
     """Models with anything to report; all others are zero in `held` and `in_flight`."""

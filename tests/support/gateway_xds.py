@@ -38,6 +38,8 @@ class EnvoyTwin:
         self.resources: dict[str, dict[str, Any]] = known.resources if known else {type_url: {} for type_url in TYPES}
         self.dislikes: set[str] = set()
         """Names of resources that it refuses, and the whole response with them."""
+        self.dislikes_content: set[bytes] = set()
+        """Bytes that it refuses in any resource."""
         self.received: list[tuple[str, tuple[str, ...]]] = []
         self._store = store
         self._unanswered: list[Any] = []
@@ -57,7 +59,7 @@ class EnvoyTwin:
         """Answer what was taken; learn of new clusters, ask for their endpoints."""
         answered, self._unanswered = self._unanswered, []
         for response in answered:
-            if self.dislikes & {resource.name for resource in response.resources}:
+            if self._dislikes(response):
                 self._refuse(response, "disliked")
                 continue
             self._apply(response)
@@ -84,6 +86,11 @@ class EnvoyTwin:
     def clusters(self) -> dict[str, list[tuple[int, str]]]:
         """The clusters with the port and version of their replicas."""
         return {name: self._replicas(name) for name in self.resources[CLUSTER]}
+
+    def _dislikes(self, response: Any) -> bool:
+        names = {resource.name for resource in response.resources}
+        contents = [resource.resource.value for resource in response.resources]
+        return bool(self.dislikes & names) or any(part in content for part in self.dislikes_content for content in contents)
 
     def _replicas(self, name: str) -> list[tuple[int, str]]:
         assignment = _ENDPOINTS.FromString(self.resources[ENDPOINTS][name].resource.value)

@@ -10,10 +10,7 @@ from forebay_gateway.cluster.watching import Watch
 from forebay_gateway.routing import RouteIndex
 from forebay_gateway.settings import ClusterScope
 from forebay_schema.addresses import ModelAddress
-from forebay_schema.logs import Logger
 from forebay_schema.routes import HoldLimits, Route
-
-_log: Final = Logger(__name__)
 
 _GATHER_S: Final = 0.02
 """What comes within this time becomes one table."""
@@ -36,7 +33,6 @@ class ClusterRoutes:
             Watch(access, namespace, part, ends_after_s) for namespace, part in zip(namespaces, self._parts, strict=True)
         ]
         self._merged: tuple[list[Mapping[ModelAddress, Route]], Mapping[ModelAddress, Route]] = ([], {})
-        self._told: Mapping[ModelAddress, str] = {}
 
     @property
     def complaint(self) -> str:
@@ -57,7 +53,6 @@ class ClusterRoutes:
 
     def _index(self) -> RouteIndex:
         unusable = {address: why for part in self._parts for address, why in part.unusable.items()}
-        self._tell(unusable)
         return RouteIndex(
             default_namespace=self._scope.default_namespace,
             routes=self._routes(),
@@ -73,9 +68,3 @@ class ClusterRoutes:
             merged = {address: route for source in sources for address, route in source.items()}
             self._merged = (sources, merged)
         return merged
-
-    def _tell(self, unusable: Mapping[ModelAddress, str]) -> None:
-        for address, why in unusable.items():
-            if self._told.get(address) != why:
-                _log.error("a status cannot be followed, requests for the model are held", model=address, reason=why)
-        self._told = unusable

@@ -1,21 +1,23 @@
 """Brings a route table into Envoy in an order in which no request ever finds a gap.
 
 1. New and changed clusters with their endpoints; a model's version switches here, at once.
-2. When Envoy has them, the route (it changes only with a rollout). If it refuses any, the table stays here: what is served
-   goes on, and only another table can put it right.
+2. When Envoy has them, the route (it changes only with a rollout).
 3. When Envoy has that, clusters no longer routed to follow their model's present version, and stay a while: requests that are
    in them may still need a retry.
+
+Where Envoy refuses anything of a model, that model goes back to what it was before; the others go on.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from forebay_gateway.routing import RouteIndex, primary
+from forebay_gateway.routing import NO_ROUTES, RouteIndex, primary
 from forebay_gateway.settings import Sockets
 from forebay_gateway.xds.messages import CLUSTER, ROUTE, Resource
 from forebay_gateway.xds.names import ClusterName
 from forebay_gateway.xds.resources import clusters_of, pair, route_of
+from forebay_gateway.xds.standing import Standing
 from forebay_gateway.xds.store import ResourceStore
 from forebay_schema.addresses import ModelAddress
 from forebay_schema.routes import Route
@@ -23,30 +25,38 @@ from forebay_schema.routes import Route
 LINGER_S: Final = 60.0
 """How long a cluster outlives its use at least, or as long as a request may be held."""
 
+_Pairs = dict[str, tuple[Resource, Resource]]
+"""Clusters with their endpoints, by the cluster's name."""
+
 
 class Publisher:
-    """Publishes the newest table; an older one that is still on its way is overtaken."""
+    """Publishes one table after the other; of those that come while one is on its way, only the newest."""
 
     def __init__(self, store: ResourceStore, sockets: Sockets, published: Callable[[RouteIndex], None]) -> None:
-        """`published` is called when connected Envoys have accepted all of a table, and again when a new Envoy has."""
+        """`published` is called when connected Envoys have all of a table, and again when a new Envoy has.
+
+        What it is called with has, for models of which Envoy refuses something, what is served instead, and the reason.
+        """
         self._store = store
         self._sockets = sockets
         self._published = published
+        self._standing = Standing()
         self._built: dict[ModelAddress, tuple[Route, list[tuple[Resource, Resource]]]] = {}
+        self._newest = self._done = NO_ROUTES
         self._task: asyncio.Task[None] | None = None
         self._removals: dict[str, asyncio.TimerHandle] = {}
         self._progress = asyncio.Event()
         store.listeners.append(self._progress.set)
 
     def publish(self, index: RouteIndex) -> None:
-        if self._task:
-            self._task.cancel()
-        clusters = self._clusters(index)
-        self._put(clusters)
-        self._forget_refused(clusters)
+        self._newest = index
+        self._progress.set()
         if not self._store.connected:
-            self._store.put([route_of(index)])
-        self._task = asyncio.create_task(self._follow_up(index, clusters))
+            # Complete before an Envoy can ask.
+            present = self._standing.of(index)
+            self._put(self._clusters(present))
+            self._store.put([route_of(present)])
+        self._task = self._task or asyncio.create_task(self._run())
 
     def close(self) -> None:
         if self._task:
@@ -54,40 +64,82 @@ class Publisher:
         for timer in self._removals.values():
             timer.cancel()
 
-    async def _follow_up(self, index: RouteIndex, clusters: dict[str, tuple[Resource, Resource]]) -> None:
-        await self._accepted()
-        self._store.put([route_of(index)])
-        await self._accepted()
-        self._retire(index, clusters)
+    async def _run(self) -> None:
         while True:
-            await self._accepted(by_someone=True)
-            self._published(index)
-            await self._unaccepted()
+            await self._bring(self._newest)
+            while self._newest is self._done and self._has_all and not self._refused(self._done):
+                await self._progressed()
 
-    def _clusters(self, index: RouteIndex) -> dict[str, tuple[Resource, Resource]]:
+    async def _bring(self, index: RouteIndex) -> None:
+        """Publish a table, or come to where that must be begun anew: there is a newer one, or Envoy refuses something."""
+        present = self._standing.of(index)
+        if present.routes is not self._standing.served.routes or not self._has_all:
+            clusters = self._clusters(present)
+            self._put(clusters)
+            if await self._is_refused(index):
+                return
+            self._store.put([route_of(present)])
+            if await self._is_refused(index):
+                return
+            self._retire(present, clusters)
+            if await self._is_refused(index):
+                return
+        while not self._has_all:
+            if self._newest is not index:
+                return
+            await self._progressed()
+        if await self._is_refused(index):
+            return
+        self._done, self._standing.served = index, present
+        self._published(present)
+
+    @property
+    def _has_all(self) -> bool:
+        """Whether there are Envoys, and all have answered everything."""
+        return self._store.connected and self._store.delivered
+
+    async def _progressed(self) -> None:
+        self._progress.clear()
+        await self._progress.wait()
+
+    async def _is_refused(self, index: RouteIndex) -> bool:
+        """Wait for Envoy's answers; whether something else must be tried."""
+        while not self._store.delivered:
+            await self._progressed()
+        refused = self._refused(index)
+        return bool(refused) and self._standing.give_way(index, refused)
+
+    def _refused(self, index: RouteIndex) -> Mapping[ModelAddress, str]:
+        """The models of which Envoy refuses something, and why. What is no model's any more is withdrawn."""
+        reasons: dict[ModelAddress, str] = {}
+        for refusal in self._store.refusals:
+            name = ClusterName.parse(refusal.name)
+            if refusal.type_url == ROUTE:
+                reasons |= dict.fromkeys(self._standing.changed_rollouts(self._standing.of(index)), refusal.reason)
+            elif name and name.address in self._built:
+                reasons[name.address] = refusal.reason
+            else:
+                self._remove(refusal.name)
+        return reasons
+
+    def _clusters(self, index: RouteIndex) -> _Pairs:
         """The clusters of the table by name; those of a model whose route did not change are not built again."""
         built: dict[ModelAddress, tuple[Route, list[tuple[Resource, Resource]]]] = {}
         for address, route in index.routes.items():
             known = self._built.get(address)
-            unchanged = known is not None and known[0] == route
+            unchanged = known is not None and (known[0] is route or known[0] == route)
             built[address] = known if known and unchanged else (route, list(clusters_of(route, self._sockets)))
         self._built = built
         return {cluster.name: (cluster, assignment) for _, pairs in built.values() for cluster, assignment in pairs}
 
-    def _put(self, clusters: dict[str, tuple[Resource, Resource]]) -> None:
+    def _put(self, clusters: _Pairs) -> None:
         for name, resources in clusters.items():
             timer = self._removals.pop(name, None)
             if timer:
                 timer.cancel()
             self._store.put(resources)
 
-    def _forget_refused(self, clusters: dict[str, tuple[Resource, Resource]]) -> None:
-        """Withdraw at once what Envoy refused of earlier tables: it would wait in vain for Envoy to take it."""
-        for refusal in self._store.refusals:
-            if refusal.type_url != ROUTE and refusal.name not in clusters:
-                self._remove(refusal.name)
-
-    def _retire(self, index: RouteIndex, clusters: dict[str, tuple[Resource, Resource]]) -> None:
+    def _retire(self, index: RouteIndex, clusters: _Pairs) -> None:
         for name in self._leftovers(clusters):
             route = index.find(name.address)
             self._store.put(pair(name, primary(route) if route else None, self._sockets))
@@ -95,7 +147,7 @@ class Publisher:
                 linger_s = max(LINGER_S, route.hold.seconds if route else 0)
                 self._removals[str(name)] = asyncio.get_running_loop().call_later(linger_s, self._remove, str(name))
 
-    def _leftovers(self, clusters: dict[str, tuple[Resource, Resource]]) -> Iterator[ClusterName]:
+    def _leftovers(self, clusters: _Pairs) -> Iterator[ClusterName]:
         for text in sorted(self._store.names(CLUSTER) - clusters.keys()):
             name = ClusterName.parse(text)
             if name:
@@ -106,14 +158,3 @@ class Publisher:
         if timer:
             timer.cancel()
         self._store.remove_clusters([name])
-
-    async def _accepted(self, *, by_someone: bool = False) -> None:
-        while not (self._store.accepted and (self._store.connected or not by_someone)):
-            self._progress.clear()
-            await self._progress.wait()
-
-    async def _unaccepted(self) -> None:
-        """Wait until an Envoy has something to answer again: a new one has come, or all are gone."""
-        while self._store.accepted and self._store.connected:
-            self._progress.clear()
-            await self._progress.wait()

@@ -141,7 +141,9 @@ class DeltaStream:
                 yield self._response(type_url, {name})
 
     def _knows(self, type_url: str) -> bool:
-        return self._store.names(type_url) <= self._subscribed.get(type_url, set())
+        """Whether Envoy has asked for all there is; it does not ask for endpoints of clusters that it refused."""
+        unknown = self._store.names(type_url) - self._subscribed.get(type_url, set())
+        return all((CLUSTER, name) in self._refused for name in unknown)
 
     def _answer(self, request: Any) -> Refusal | None:
         sent = self._unanswered.pop(request.response_nonce, _Sent(request.type_url, frozenset()))

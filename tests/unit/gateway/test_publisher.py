@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from forebay_gateway.routing import RouteIndex
@@ -6,8 +7,12 @@ from forebay_gateway.settings import Sockets
 from forebay_gateway.xds.messages import CLUSTER, ROUTE
 from forebay_gateway.xds.publisher import Publisher
 from forebay_gateway.xds.store import ResourceStore
+from forebay_schema.addresses import ModelAddress
 from gateway_xds import EnvoyTwin, index, route
 
+A, B = (ModelAddress(namespace="default", name=name) for name in "ab")
+PORT_9101 = b"\x18\x8d\x47"
+"""As endpoints have it on the wire: field 3 of a SocketAddress."""
 BOTH = route("a", (1, 50, 8000), (2, 50, 9000))
 
 
@@ -27,7 +32,7 @@ async def turn() -> None:
 
 
 async def settle(envoy: EnvoyTwin) -> None:
-    for _ in range(5):
+    for _ in range(8):
         await turn()
         envoy.catch_up()
     await turn()
@@ -118,46 +123,111 @@ async def test_a_deleted_model_s_cluster_has_no_replica_and_comes_back_with_the_
     stage.publisher.close()
 
 
-async def test_an_older_table_on_its_way_is_overtaken() -> None:
-    stage, newest = Stage(), index(route("a", (2, 100, 9000)))
+async def test_tables_that_come_while_one_is_on_its_way_hold_up_neither_it_nor_the_newest() -> None:
+    stage, tables = Stage(), [index(route("a", (number, 100, 8000 + number))) for number in range(1, 6)]
     envoy = EnvoyTwin(stage.store)
-    stage.publisher.publish(index(BOTH))
-    await turn()
-    stage.publisher.publish(newest)
+    for table in tables[:4]:
+        stage.publisher.publish(table)
+        await turn()
+        envoy.catch_up()
+    # However fast they follow each other, some get through.
+    assert stage.published
+    assert all(each in tables[:4] for each in stage.published)
+    stage.publisher.publish(tables[-1])
     await settle(envoy)
-    assert stage.published == [newest]
-    assert envoy.clusters()["h/default/a"] == [(9000, "2")]
+    assert stage.published[-1] is tables[-1]
+    assert envoy.clusters()["h/default/a"] == [(8005, "5")]
     stage.publisher.close()
 
 
-async def test_a_table_of_which_envoy_refuses_anything_goes_no_further() -> None:
-    stage, first, last = Stage(), index(BOTH), index(route("a", (2, 100, 9001)))
+async def test_how_far_routes_were_followed_is_published_without_a_word_to_envoy() -> None:
+    stage, table = Stage(), index(route("a", (1, 100, 8000)))
+    envoy = EnvoyTwin(stage.store)
+    stage.publisher.publish(table)
+    await settle(envoy)
+    envoy.received.clear()
+    stage.publisher.publish(replace(table, mark="12"))
+    await turn()
+    assert [each.mark for each in stage.published] == [table.mark, "12"]
+    assert envoy.received == []
+    stage.publisher.close()
+
+
+async def test_a_model_of_which_envoy_refuses_something_stays_as_it_was_and_the_others_go_on() -> None:
+    stage, first = Stage(), index(BOTH)
     envoy = EnvoyTwin(stage.store)
     stage.publisher.publish(first)
     await settle(envoy)
-    envoy.dislikes = {"h/default/a"}
-    envoy.received.clear()
-    stage.publisher.publish(index(route("a", (2, 100, 9002)), route("b")))
+    envoy.dislikes_content = {PORT_9101}
+    second = index(route("a", (2, 100, 9101)), route("b", (1, 100, 7000)))
+    stage.publisher.publish(second)
     await settle(envoy)
-    assert stage.published == [first]
-    assert ROUTE not in {type_url for type_url, _ in envoy.received}
+    assert stage.published[-1].mark == second.mark
+    assert stage.published[-1].routes == {A: BOTH, B: second.routes[B]}
+    assert list(stage.published[-1].unusable) == [A]
     assert envoy.clusters()["h/default/a/1"] == [(8000, "1")], "the route still sends requests there"
-    envoy.dislikes = set()
-    stage.publisher.publish(last)
+    assert envoy.clusters()["h/default/b"] == [(7000, "1")]
+    third = index(route("a", (2, 100, 9002)), second.routes[B])
+    stage.publisher.publish(third)
     await settle(envoy)
-    assert stage.published == [first, last]
-    assert envoy.clusters()["h/default/a/1"] == [(9001, "2")]
+    assert stage.published[-1] is third
+    assert envoy.clusters()["h/default/a"] == [(9002, "2")]
     stage.publisher.close()
 
 
-async def test_a_table_without_the_model_that_envoy_refused_is_published() -> None:
-    stage, table = Stage(), index(route("b"))
+async def test_requests_for_a_new_model_that_envoy_refuses_wait() -> None:
+    stage, table = Stage(), index(route("a", (2, 100, 9101)), route("b"))
+    envoy = EnvoyTwin(stage.store)
+    envoy.dislikes_content = {PORT_9101}
+    stage.publisher.publish(table)
+    await settle(envoy)
+    assert stage.published[-1].routes[A].state == "held"
+    assert "Envoy refuses it: disliked" in stage.published[-1].unusable[A]
+    assert envoy.clusters()["h/default/a"] == []
+    stage.publisher.close()
+
+
+async def test_a_model_of_which_envoy_takes_nothing_is_withdrawn() -> None:
+    stage = Stage()
     envoy = EnvoyTwin(stage.store)
     envoy.dislikes = {"h/default/a"}
     stage.publisher.publish(index(route("a", (1, 100, 8000)), route("b")))
     await settle(envoy)
-    assert stage.published == []
+    assert list(stage.published[-1].routes) == [B]
+    assert list(stage.published[-1].unusable) == [A]
+    assert envoy.clusters().keys() >= {"h/default/b", "g/default/b"}
+    assert "h/default/a" not in envoy.clusters()
+    stage.publisher.publish(index(route("b")))
+    await settle(envoy)
+    assert not stage.published[-1].unusable
+    stage.publisher.close()
+
+
+async def test_a_rollout_that_envoy_refuses_does_not_begin_and_the_others_go_on() -> None:
+    stage = Stage()
+    envoy = EnvoyTwin(stage.store)
+    stage.publisher.publish(index(route("a", (1, 100, 8000)), route("b")))
+    await settle(envoy)
+    envoy.dislikes_content = {b"up_to"}
+    table = index(BOTH, route("b", (1, 100, 7000)))
     stage.publisher.publish(table)
     await settle(envoy)
-    assert stage.published == [table]
+    assert stage.published[-1].mark == table.mark
+    assert list(stage.published[-1].unusable) == [A]
+    assert envoy.clusters()["h/default/a"] == [(8000, "1")]
+    assert envoy.clusters()["h/default/b"] == [(7000, "1")]
+    stage.publisher.close()
+
+
+async def test_what_a_new_envoy_refuses_is_noticed() -> None:
+    stage, table = Stage(), index(route("a", (2, 100, 9101)), route("b"))
+    stage.publisher.publish(table)
+    await turn()
+    for _ in range(2):
+        envoy = EnvoyTwin(stage.store)
+        envoy.dislikes_content = {PORT_9101}
+        await settle(envoy)
+        assert [list(each.unusable) for each in stage.published] == [[A]] * len(stage.published) != []
+        envoy.leave()
+        await turn()
     stage.publisher.close()

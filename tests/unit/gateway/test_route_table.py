@@ -64,14 +64,28 @@ def bad_endpoint(**fields: Any) -> Route:
     [
         (RouteTable(default_namespace='x"'), "default namespace 'x\"' is no DNS label"),
         (RouteTable(routes=(route("a"), route("a"))), "model default/a has two routes"),
-        (RouteTable(routes=(route("a", (1, 50, 8000), (1, 50, 9000)),)), "a version is listed twice"),
-        (RouteTable(routes=(bad_endpoint(host="server-1"),)), "endpoint host 'server-1' is no IP address"),
-        (RouteTable(routes=(bad_endpoint(grpc=0),)), "endpoint port 0 is not between 1 and 65535"),
     ],
 )
-def test_a_table_that_envoy_would_refuse_is_refused_with_the_entry(table: RouteTable, complaint: str) -> None:
+def test_a_table_that_makes_no_sense_is_refused(table: RouteTable, complaint: str) -> None:
     with pytest.raises(RouteTableError, match=complaint):
         index_of(table)
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        (route("a", (1, 50, 8000), (1, 50, 9000)), "a version is listed twice"),
+        (bad_endpoint(host="server-1"), "endpoint host 'server-1' is no IP address"),
+        (bad_endpoint(grpc=0), "endpoint port 0 is not between 1 and 65535"),
+    ],
+)
+def test_requests_for_a_model_whose_route_envoy_would_refuse_wait_and_the_others_are_served(
+    bad: Route, complaint: str
+) -> None:
+    good = route("b", (1, 100, 8000))
+    served = index_of(RouteTable(routes=(bad, good)))
+    assert served.routes == {A: route("a"), good.address: good}
+    assert served.unusable == {A: complaint}
 
 
 def test_an_index_has_the_table_s_digest() -> None:
