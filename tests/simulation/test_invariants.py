@@ -1,11 +1,14 @@
 """Each invariant names what broke, and says nothing of what is right."""
 
+from dataclasses import replace
+
 import pytest
 
 from forebay_operator.domain.actions import CollectArtifact, SetRoutes
 from forebay_operator.domain.deployment import Autoscaling
 from forebay_operator.domain.routes import Route, RouteState, WeightedVersion
 from forebay_operator.domain.snapshot import HoldingPhase, ServerPhase
+from forebay_operator.domain.status import DeploymentStatus, ScalingDecision, ScalingStatus
 from forebay_operator.worlds.simulated.invariants import RULES, check
 from forebay_operator.worlds.simulated.moment import Moment
 from simulation_builders import DIGITS, GIB, a_resize, a_route, a_spec
@@ -30,6 +33,15 @@ READY_1, READY_2 = a_seen_server("a", a_holding(1)), a_seen_server("b", a_holdin
 BIG = a_holding(1, footprint=10 * GIB)
 TWO_REVISIONS = a_deployment(status=a_status(2, 1, memory=10 * GIB))
 CROWDED = (a_seen_server("a", BIG), a_seen_server("b", a_holding(7, model="other", footprint=10 * GIB)))
+
+
+def a_told_status(*decisions: tuple[int, int]) -> DeploymentStatus:
+    """A status that tells of these decisions: from so many to so many replicas."""
+    told = tuple(
+        ScalingDecision(time=float(time), from_replicas=before, to_replicas=after, reason="")
+        for time, (before, after) in enumerate(decisions)
+    )
+    return replace(a_status(1), scaling=ScalingStatus(wanted=decisions[-1][1], queue_depth=0.0, decisions=told))
 
 
 SOUND = {
@@ -64,6 +76,16 @@ SOUND = {
     "bounds are kept": a_moment(a_write(a_status(1, wanted=3)), deployment=a_deployment(ONE_TO_THREE), routes=(HELD,)),
     "what was wanted stays while demand is unknown": a_moment(
         a_write(a_status(1, wanted=2)), deployment=a_deployment(ONE_TO_THREE), routes=(HELD,), known_demand=False, said=2
+    ),
+    "decisions follow one another": a_moment(
+        a_write(a_told_status((0, 1), (1, 3))), deployment=a_deployment(ONE_TO_THREE), routes=(HELD,)
+    ),
+    "without memory what the status wants is placed": a_moment(
+        load_order(),
+        deployment=a_deployment(status=a_status(1, wanted=1)),
+        servers=(a_seen_server(),),
+        routes=(HELD,),
+        with_memory=(),
     ),
     "without memory the same is ordered": a_moment(
         load_order(), servers=(a_seen_server(),), routes=(HELD,), with_memory=(load_order(),)
@@ -207,6 +229,16 @@ BROKEN: dict[str, tuple[str, str, Moment]] = {
         "8 bounds",
         "4 replicas are wanted, and 1 to 3 are allowed",
         a_moment(a_write(a_status(1, wanted=4)), deployment=a_deployment(ONE_TO_THREE), routes=(HELD,)),
+    ),
+    "a decision is told twice": (
+        "8 decisions",
+        "a decision to have 1 is followed by one from 0",
+        a_moment(a_write(a_told_status((0, 1), (0, 1))), deployment=a_deployment(ONE_TO_THREE), routes=(HELD,)),
+    ),
+    "a decision changes nothing": (
+        "8 decisions",
+        "a decision is told that changes nothing",
+        a_moment(a_write(a_told_status((1, 1))), deployment=a_deployment(ONE_TO_THREE), routes=(HELD,)),
     ),
     "a model is scaled while demand is unknown": (
         "8 unknown",

@@ -4,6 +4,7 @@ from forebay_operator.domain.conditions import Finding
 from forebay_operator.domain.diagnosis import Obstacle
 from forebay_operator.domain.outcome import Outcome
 from forebay_operator.domain.status import ConditionStatus, ConditionType
+from forebay_operator.domain.summaries import NO_REPLICAS
 from forebay_operator.domain.wording import counted, sentence
 
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -57,8 +58,14 @@ def _ready(outcome: Outcome, obstacle: Obstacle | None) -> Finding:
         why = obstacle.text if obstacle else "more of its replicas have to be ready first"
         text = f"Revision {outcome.serving} serves on; revision {target}: {why}"
         return Finding(ConditionType.READY, _FALSE, obstacle.reason if obstacle else "RollingOut", sentence(text))
+    return _at_zero(outcome, obstacle)
+
+
+def _at_zero(outcome: Outcome, obstacle: Obstacle | None) -> Finding:
     if obstacle is not None:
         return Finding(ConditionType.READY, _FALSE, obstacle.reason, _of_target(outcome, obstacle.text))
+    if outcome.assessment.sight.deployment.spec.max_replicas == 0:
+        return Finding(ConditionType.READY, _FALSE, "NoReplicas", NO_REPLICAS)
     return Finding(ConditionType.READY, _TRUE, "AtZero", "No replica is wanted; the next request loads one.")
 
 

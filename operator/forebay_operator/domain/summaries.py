@@ -9,6 +9,10 @@ from forebay_operator.domain.fleet import Replica
 from forebay_operator.domain.outcome import Outcome
 from forebay_operator.domain.wording import clause, counted, sentence
 
+NO_REPLICAS = (
+    "Not served: spec.replicas is 0, so requests wait at the gateway and are refused after a while: raise it, or set "
+    "autoscaling with minReplicas 0 to have a request load the model."
+)
 _FIGURES = re.compile(r"(, queue [0-9.]+ per replica)?\.")
 
 
@@ -50,13 +54,7 @@ def _of_model(outcome: Outcome, obstacle: Obstacle | None, queue_depth: float | 
         )
     if outcome.serving:
         return _serving(outcome, obstacle, queue_depth)
-    if obstacle is None:
-        return Summary("Ready at zero: the next request loads it.")
-    known = assessment.revisions
-    if known.older is not None and assessment.scaling.wanted == 0:
-        at_zero = f"Ready at zero: the next request loads revision {known.older.number}"
-        return Summary(sentence(f"{at_zero}; revision {known.target.number}: {obstacle.text}"))
-    return Summary(sentence(f"Not ready: {obstacle.text}"))
+    return _at_zero(outcome, obstacle)
 
 
 def devices_text(replicas: Iterable[Replica]) -> str:
@@ -71,6 +69,18 @@ def _devices(kind: str, servers: int) -> str:
     if kind == "cpu":
         return "the CPU" if servers == 1 else counted(servers, "CPU server")
     return counted(servers, "simulated GPU" if kind == "simulated" else "GPU")
+
+
+def _at_zero(outcome: Outcome, obstacle: Obstacle | None) -> Summary:
+    assessment = outcome.assessment
+    wakes = assessment.sight.deployment.spec.max_replicas > 0
+    if obstacle is None:
+        return Summary("Ready at zero: the next request loads it." if wakes else NO_REPLICAS)
+    known = assessment.revisions
+    if wakes and known.older is not None and assessment.scaling.wanted == 0:
+        at_zero = f"Ready at zero: the next request loads revision {known.older.number}"
+        return Summary(sentence(f"{at_zero}; revision {known.target.number}: {obstacle.text}"))
+    return Summary(sentence(f"Not ready: {obstacle.text}"))
 
 
 def _leaving(verb: str, outcome: Outcome) -> Summary:

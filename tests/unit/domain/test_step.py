@@ -529,6 +529,19 @@ def test_a_model_sleeps_until_a_request_is_held_and_goes_back_to_sleep() -> None
     assert [(each.from_replicas, each.to_replicas) for each in world.status().scaling.decisions] == [(0, 1), (1, 0)]  # type: ignore[union-attr]  # scaling is always said
 
 
+def test_with_no_replicas_asked_for_nothing_is_said_to_be_ready() -> None:
+    world = a_settled_world(a_spec(replicas=0))
+    assert world.status().summary == (
+        "Not served: spec.replicas is 0, so requests wait at the gateway and are refused after a while: raise it, or set "
+        "autoscaling with minReplicas 0 to have a request load the model."
+    )
+    assert condition(world, ConditionType.READY) == ("False", "NoReplicas")
+    world.demand(held=1, arrivals=1)
+    world.settle()
+    assert world.ready() == []
+    assert route(world).state is RouteState.HELD
+
+
 def test_the_last_five_decisions_are_kept_with_their_reasons() -> None:
     world = a_settled_world(a_spec(replicas=0))
     for replicas in (1, 0, 2, 0, 1, 2):

@@ -8,6 +8,7 @@ where a world ends: `convergence` checks them.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from forebay_operator.domain.actions import Action, CollectArtifact, LoadReplica, ResizePool, SetRoutes, UnloadReplica
 from forebay_operator.domain.deployment import Deployment
@@ -297,6 +298,17 @@ def wanted_stays_within_bounds(moment: Moment) -> Iterator[str]:
             yield f"{order.address}: {scaling.wanted} replicas are wanted, and {least} to {most} are allowed"
 
 
+def decisions_follow_one_another(moment: Moment) -> Iterator[str]:
+    """Each decision begins where the one before ended, and none is told twice."""
+    for order in moment.statuses:
+        told = order.status.scaling.decisions if order.status.scaling else ()
+        for before, after in pairwise(told):
+            if before.to_replicas != after.from_replicas or before.time > after.time:
+                yield f"{order.address}: a decision to have {before.to_replicas} is followed by one from {after.from_replicas}"
+        if any(decision.from_replicas == decision.to_replicas for decision in told):
+            yield f"{order.address}: a decision is told that changes nothing"
+
+
 def unknown_demand_holds(moment: Moment) -> Iterator[str]:
     if moment.snapshot.demand is not None:
         return
@@ -324,4 +336,5 @@ RULES: dict[str, Rule] = {
     "7 memory lost": lost_memory_changes_nothing,
     "8 bounds": wanted_stays_within_bounds,
     "8 unknown": unknown_demand_holds,
+    "8 decisions": decisions_follow_one_another,
 }
