@@ -3,8 +3,10 @@
 import contextlib
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 
 from api_cases import ACCEPTED, REFUSED, Accepted, Refused
 from cluster_api import ApiError, Json
@@ -12,6 +14,7 @@ from cluster_control_plane import Access
 from cluster_site import Site, site
 
 _STRICT = "fieldValidation=Strict&dryRun=All"
+_EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +70,7 @@ def test_scale_changes_the_replicas_of_a_fixed_model_and_is_refused_for_a_scaled
     with pytest.raises(ApiError) as refused:
         here.api.merge(f"{path}/scaled/scale", {"spec": {"replicas": 3}})
     assert "replicas and autoscaling exclude each other" in refused.value.message
+
+
+def test_the_example_that_is_applied_as_it_is_passes(here: Site) -> None:
+    here.api.create(f"{here.path('modeldeployments')}?{_STRICT}", yaml.safe_load(_EXAMPLE.read_text(encoding="utf-8")))
