@@ -1,5 +1,6 @@
 """An existing Triton model repository, served as it is."""
 
+import subprocess
 from pathlib import Path
 
 from forebay_operator.domain.snapshot import DeviceClass
@@ -11,7 +12,7 @@ from forebay_operator.worlds.local.surroundings import Surroundings
 from forebay_operator.worlds.local.triton_repository import TritonRepository
 from local_models import save_scaling_model
 from local_processes import until, whole_command
-from local_up import running_up, wait_until
+from local_up import Up, running_up, wait_until
 
 
 def test_a_triton_repository_is_served_as_it_is_at_its_latest_version(tmp_path: Path) -> None:
@@ -28,6 +29,27 @@ def test_a_triton_repository_is_served_as_it_is_at_its_latest_version(tmp_path: 
 
         wait_until(lambda: up.ask_or_say("scaling") == [6.0] * 4, "an answer of the latest version", 60)
         wait_until(lambda: up.ask_grpc_or_say("scaling") == [6.0] * 4, "the same over gRPC", 60)
+
+        check_that_the_commands_know(up, tmp_path / "repository")
+
+
+def check_that_the_commands_know(up: Up, repository: Path) -> None:
+    """Models that are served as they are."""
+    assert f"Served as it is from {repository}, version 3." in up.command("get").stdout
+    details = up.command("get", "scaling").stdout
+    curl = next(line for line in details.splitlines() if "curl -s" in line)
+    asked = subprocess.run(curl, shell=True, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert '"data":[3.0,3.0,3.0,3.0]' in asked.replace(" ", "")
+    explained = up.command("explain", "scaling").stdout
+    assert f"serve {repository}/scaling as it is" in explained
+    assert "requests go to version 3" in explained
+    top = up.command("top", "--once").stdout
+    assert "model scaling ready=1" in top
+    assert "server repository-" in top
+    assert "model loaded" in up.command("logs", "scaling").stdout
+    refused = up.command("delete", "scaling")
+    assert refused.returncode == 1
+    assert f"is served as it is from {repository}; remove its folder" in refused.stderr
 
 
 def test_names_that_no_host_can_have_neither_stop_the_others_nor_are_passed_over_in_silence(tmp_path: Path) -> None:

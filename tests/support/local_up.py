@@ -15,7 +15,7 @@ import tritonclient.http
 import tritonclient.utils
 from numpy.typing import NDArray
 
-from forebay_operator.cli.connection import Connection
+from forebay_operator.cli.local_api import LocalApi
 from forebay_operator.worlds.local.leftovers import MARK
 from forebay_operator.worlds.local.process_table import command_of, has_in_environment, pids, start_time
 from forebay_operator.worlds.local.state import StateFolder
@@ -36,8 +36,8 @@ class Up:
         self._output = output
 
     @property
-    def connection(self) -> Connection:
-        return Connection.open(self.folder.root)
+    def connection(self) -> LocalApi:
+        return LocalApi.open(self.folder.root)
 
     def printed(self) -> str:
         """What it wrote on its terminal so far."""

@@ -34,9 +34,18 @@ class Problem:
     message: str
     remedy: str
 
+    @property
+    def place(self) -> str:
+        """File and line, as editors and terminals find them."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+    @property
+    def text(self) -> str:
+        """What is wrong there."""
+        return ": ".join(part for part in (self.field, self.message, self.remedy) if part)
+
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return ": ".join(part for part in (place, self.field, self.message, self.remedy) if part)
+        return f"{self.place}: {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +77,10 @@ def load(paths: Iterable[FilePath]) -> Loaded:
     return reader.loaded()
 
 
-def load_text(text: str, file: str = "<stdin>", folder: FilePath | None = None) -> Loaded:
-    """Read YAML text. `file` is what problems call it, `folder` what paths in it are relative to (the current one if None)."""
-    reader = _Reader()
+def load_text(text: str, file: str = "<stdin>", folder: FilePath | None = None, namespace: str = "") -> Loaded:
+    """Read YAML text. `file` is what problems call it, `folder` what paths in it are relative to (the current one if None),
+    `namespace` that of objects that name none (the resource's own default if empty)."""
+    reader = _Reader(namespace)
     reader.read_text(text, file, folder or FilePath.cwd())
     return reader.loaded()
 
@@ -78,7 +88,8 @@ def load_text(text: str, file: str = "<stdin>", folder: FilePath | None = None) 
 class _Reader:
     """Gathers objects and problems over many documents."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = "") -> None:
+        self._namespace = namespace
         self._objects: dict[ModelAddress, ModelDeployment] = {}
         self._origins: dict[ModelAddress, Origin] = {}
         self._problems: list[Problem] = []
@@ -87,14 +98,19 @@ class _Reader:
         return Loaded(tuple(self._objects.values()), tuple(self._problems), self._origins)
 
     def files_of(self, path: FilePath) -> list[FilePath]:
-        if not path.is_dir():
-            return [path]
-        return sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
+        try:
+            if not path.is_dir():
+                return [path]
+            return sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
+        except OSError as error:
+            message = f"it cannot be read ({error.strerror})"
+            self._problems.append(Problem(str(path), 0, "", message, "check its permissions"))
+            return []
 
     def read_file(self, file: FilePath) -> None:
         try:
-            text = _text_of(file)
-        except _UnreadableError as error:
+            text = text_of(file)
+        except UnreadableError as error:
             self._problems.append(Problem(str(file), 0, "", error.message, error.remedy))
         else:
             self.read_text(text, str(file), file.parent)
@@ -116,6 +132,8 @@ class _Reader:
             return
         content = cast("dict[str, Any]", document.content)
         _make_paths_absolute(content, folder)
+        if self._namespace and isinstance(metadata := content.get("metadata"), dict):
+            metadata.setdefault("namespace", self._namespace)
         try:
             deployment = ModelDeployment.from_object(content)
         except ValidationError as error:
@@ -134,32 +152,44 @@ class _Reader:
         self._problems.append(Problem(origin.file, origin.line, "metadata.name", message, remedy))
 
 
-class _UnreadableError(Exception):
+class UnreadableError(Exception):
+    """A file is no text that can be read; the message says why, the remedy what to do."""
+
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
 
 
-def _text_of(file: FilePath) -> str:
-    if not file.exists():
-        raise _UnreadableError("there is no such file or folder", "check the path")
-    if not file.is_file():
-        raise _UnreadableError("it is no file", "name a YAML file, or a folder of them")
+def text_of(file: FilePath) -> str:
+    """The text of a file.
+
+    Raises:
+        UnreadableError: it cannot be read, is too large, or no UTF-8.
+    """
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
+        content = _bytes_of(file)
     except OSError as error:
-        raise _UnreadableError(f"it cannot be read ({error.strerror})", "check its permissions") from None
+        raise UnreadableError(f"it cannot be read ({error.strerror})", "check its permissions") from None
     if len(content) > MAX_FILE_BYTES:
-        raise _UnreadableError(
+        raise UnreadableError(
             f"it is larger than {MAX_FILE_BYTES >> 20} MiB",
             "split it, and name models by URI rather than writing them into it",
         )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _UnreadableError(f"byte {error.start} is no UTF-8", "save the file as UTF-8 text") from None
+        raise UnreadableError(f"byte {error.start} is no UTF-8", "save the file as UTF-8 text") from None
+
+
+def _bytes_of(file: FilePath) -> bytes:
+    """The beginning of a file: more than is read, where it is larger."""
+    if not file.exists():
+        raise UnreadableError("there is no such file or folder", "check the path")
+    if not file.is_file():
+        raise UnreadableError("it is no file", "name a YAML file, or a folder of them")
+    with file.open("rb") as stream:
+        return stream.read(MAX_FILE_BYTES + 1)
 
 
 def _problem(fault: Fault, file: str) -> Problem:

@@ -2,14 +2,12 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from forebay_operator.cli.connection import CommandError, Connection
-from forebay_operator.cli.naming import Commands, add_state
-
-_SUFFIXES = {".yaml", ".yml", ".json"}
-_WRONG_USAGE = 2
+from forebay_operator.api.loading import SUFFIXES, UnreadableError, text_of
+from forebay_operator.cli.connection import WRONG_USAGE, CommandError, Text, connect
+from forebay_operator.cli.naming import Commands, add_connection
 
 
 def add(commands: Commands) -> None:
@@ -25,37 +23,66 @@ def add(commands: Commands) -> None:
         default=[],
         help="the same, as kubectl has it",
     )
-    add_state(parser)
+    add_connection(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     names = [*options.files, *options.named]
     if not names:
-        raise CommandError("say which files to apply: `forebay apply FILE…`", _WRONG_USAGE)
-    documents = [_document(path) for path in _files(names)]
-    verdict = Connection.open(options.state).post("/apply", {"documents": documents})
-    for result in verdict["results"]:
-        print(f"modeldeployment {result['address']} {result['outcome']}")  # noqa: T201 - what was asked for
-    for problem in verdict["problems"]:
+        raise CommandError("say which files to apply: `forebay apply FILE…`", WRONG_USAGE)
+    texts, problems = _texts(_files(names))
+    verdict = connect(options).apply(texts)
+    for address, outcome in verdict.outcomes:
+        print(f"modeldeployment {address} {outcome}")  # noqa: T201 - what was asked for
+    problems += verdict.problems
+    for problem in problems:
         print(problem, file=sys.stderr)  # noqa: T201
-    return 1 if verdict["problems"] else 0
+    if not verdict.outcomes and not problems:
+        print("There is no ModelDeployment in what was given.", file=sys.stderr)  # noqa: T201
+    return 0 if verdict.outcomes and not problems else 1
 
 
 def _files(names: Iterable[str]) -> Iterable[str]:
     for name in names:
         path = Path(name)
-        if path.is_dir():
-            yield from (str(child) for child in sorted(path.iterdir()) if child.suffix in _SUFFIXES)
-        else:
-            yield name
+        yield from _files_of(path) if path.is_dir() else [name]
 
 
-def _document(name: str) -> dict[str, str]:
-    if name == "-":
-        return {"name": "standard input", "folder": str(Path.cwd()), "text": sys.stdin.read()}
-    path = Path(name).absolute()
+def _files_of(folder: Path) -> Sequence[str]:
     try:
-        return {"name": name, "folder": str(path.parent), "text": path.read_text(encoding="utf-8", errors="replace")}
+        found = [str(child) for child in sorted(folder.iterdir()) if child.suffix in SUFFIXES and child.name[0] != "."]
     except OSError as error:
-        raise CommandError(f"{name} cannot be read: {error.strerror}") from None
+        raise CommandError(f"{folder} cannot be read ({error.strerror}): check its permissions") from None
+    if not found:
+        raise CommandError(f"there is no file *{', *'.join(SUFFIXES)} in {folder}: name a folder with ModelDeployments")
+    return found
+
+
+def _texts(names: Iterable[str]) -> tuple[list[Text], list[str]]:
+    """What can be read, and what is wrong with the rest."""
+    texts: list[Text] = []
+    problems: list[str] = []
+    for name in names:
+        try:
+            texts.append(_text(name))
+        except UnreadableError as error:
+            problems.append(f"{name}: {error}: {error.remedy}")
+    return texts, problems
+
+
+def _text(name: str) -> Text:
+    if name == "-":
+        return Text("standard input", str(Path.cwd()), _decoded(sys.stdin.buffer.read()))
+    path = Path(name).absolute()
+    if path.is_fifo():
+        # What a shell makes of <(COMMAND).
+        return Text(name, str(Path.cwd()), _decoded(path.read_bytes()))
+    return Text(name, str(path.parent), text_of(path))
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"byte {error.start} is no UTF-8", "write UTF-8 text") from None

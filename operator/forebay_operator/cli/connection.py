@@ -1,18 +1,20 @@
-"""Talks to a running `forebay up`."""
+"""What the commands talk to: the `forebay up` of this machine, or a cluster. One seam with two sides."""
 
-import http.client
-import json
-import os
-import socket
-from pathlib import Path
-from typing import Any, Final, Self
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
-from forebay_operator.worlds.local.description import Description
-from forebay_operator.worlds.local.state import StateFolder, default_folder
-from forebay_schema.documents import DocumentError
+from forebay_operator.worlds.explanation import Chapter
+from forebay_schema.addresses import ModelAddress
 
-_TIMEOUT_S: Final = 60.0
-_NOT_FOUND: Final = 404
+Json = dict[str, Any]
+
+NOT_RUNNING: Final = 3
+"""Exit status when there is nobody to talk to: no `forebay up` runs, or no cluster answers."""
+NOT_THERE: Final = 4
+"""Exit status when there is no such ModelDeployment."""
+WRONG_USAGE: Final = 2
 
 
 class CommandError(Exception):
@@ -23,82 +25,107 @@ class CommandError(Exception):
         self.status = status
 
 
-NOT_RUNNING: Final = 3
-"""Exit status when no `forebay up` runs."""
-NOT_THERE: Final = 4
-"""Exit status when there is no such ModelDeployment."""
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text that describes ModelDeployments."""
+
+    name: str
+    """What messages call it."""
+    folder: str
+    """Relative paths in it start here."""
+    text: str
 
 
-def state_folder(path: Path | None) -> StateFolder:
-    """The folder that `--state` names, or the default."""
-    return StateFolder((path or default_folder(os.environ)).absolute())
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of texts: `NAMESPACE/NAME` with what was done, and what was wrong with the rest."""
+
+    outcomes: Sequence[tuple[str, str]]
+    problems: Sequence[str]
 
 
-class Connection:
-    """A running `forebay up`, as the other commands see it."""
+@dataclass(frozen=True, slots=True)
+class Details:
+    """One model with what a person wants to know to use it."""
 
-    def __init__(self, description: Description) -> None:
-        self.description = description
-
-    @classmethod
-    def open(cls, state: Path | None) -> Self:
-        """Find the `forebay up` of a state folder.
-
-        Raises:
-            CommandError: none runs there.
-        """
-        folder = state_folder(state)
-        try:
-            connection = cls(Description.from_json(folder.description.read_bytes()))
-            connection.get("/events")
-        except (OSError, DocumentError):
-            where = f" --state {state}" if state else ""
-            raise CommandError(
-                f"no `forebay up` runs on {folder.root}: start it in another terminal with `forebay up{where}`", NOT_RUNNING
-            ) from None
-        return connection
-
-    def get(self, path: str) -> dict[str, Any]:
-        return self._ask("GET", path)
-
-    def post(self, path: str, body: object) -> dict[str, Any]:
-        return self._ask("POST", path, json.dumps(body))
-
-    def delete(self, path: str) -> dict[str, Any]:
-        return self._ask("DELETE", path)
-
-    def _ask(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
-        """Ask and read the answer.
-
-        Raises:
-            CommandError: what was asked about is not there.
-            OSError: nobody answers.
-        """
-        http_connection = _UnixConnection(self.description.socket)
-        try:
-            http_connection.request(method, path, body, {"Content-Type": "application/json"})
-            answer = http_connection.getresponse()
-            said: dict[str, Any] = json.loads(answer.read())
-        except (http.client.HTTPException, ValueError) as error:
-            raise OSError(f"no answer from forebay up: {error}") from None
-        finally:
-            http_connection.close()
-        if answer.status == _NOT_FOUND:
-            raise CommandError(_not_there(said), NOT_THERE)
-        return said
+    object: Json
+    """In the form of the custom resource."""
+    origin: str = ""
+    """The file it came from; empty: none that is known."""
+    tensors: Sequence[str] = ()
+    """Its inputs and outputs, a line each."""
+    requests: Sequence[str] = ()
+    """Lines to paste that ask it, with what to do with them."""
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("forebay", timeout=_TIMEOUT_S)
-        self._path = path
+class Connection(Protocol):
+    """Everything that commands can ask. Every method raises CommandError where it cannot do what it promises."""
 
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_TIMEOUT_S)
-        self.sock.connect(self._path)
+    @property
+    def namespace(self) -> str:
+        """The namespace of names that say none."""
+        ...
+
+    def scope(self, namespace: str | None, *, everywhere: bool) -> str | None:
+        """The namespace that a listing is of when this one was named, or none, or all; None: all."""
+        ...
+
+    def objects(self, namespace: str | None) -> Sequence[Json]:
+        """All models of a namespace, or of all, in the form of the custom resource, sorted by namespace and name."""
+        ...
+
+    def details(self, address: ModelAddress) -> Details:
+        """One model."""
+        ...
+
+    def explanation(self, address: ModelAddress) -> Sequence[Chapter]:
+        """Why a model is as it is: asked, seen, decided, missing."""
+        ...
+
+    def logs(self, address: ModelAddress) -> Callable[[], Sequence[str]]:
+        """Gives, each time it is called, the lines about a model that were written since the call before."""
+        ...
+
+    def pictures(self, namespace: str | None) -> Iterator[Json]:
+        """The load as it is now, each time it is asked: models, servers and the time. Ends where there is no more."""
+        ...
+
+    def apply(self, texts: Sequence[Text]) -> Verdict:
+        """Add or change models."""
+        ...
+
+    def delete(self, address: ModelAddress) -> str:
+        """Forget a model. Returns what a person should know of it; empty: nothing."""
+        ...
 
 
-def _not_there(said: dict[str, Any]) -> str:
-    known = ", ".join(said.get("known", []))
-    return f"{said.get('error', 'not found')}; there is {known or 'none at all'}"
+def connect(options: argparse.Namespace) -> Connection:
+    """The side that the options mean: a cluster for `--context` and `--kubeconfig`, and for a plugin of kubectl.
+
+    Raises:
+        CommandError: there is nobody on that side, or both are meant.
+    """
+    state = getattr(options, "state", None)
+    if getattr(options, "cluster", False) or options.context or options.kubeconfig:
+        if state is not None:
+            raise CommandError("--state names a `forebay up` of this machine, --context a cluster: give one", WRONG_USAGE)
+        # Imported here: the client of Kubernetes takes longer to import than all else.
+        from forebay_operator.cli.cluster.connection import ClusterConnection  # noqa: PLC0415
+
+        return ClusterConnection.open(options.kubeconfig, options.context)
+    from forebay_operator.cli.local_connection import LocalConnection  # noqa: PLC0415
+
+    return LocalConnection.open(state)
+
+
+def address_of(options: argparse.Namespace, connection: Connection) -> ModelAddress:
+    """The model that was named: `NAME`, `NAMESPACE/NAME`, or `NAME` with `--namespace`.
+
+    Raises:
+        CommandError: that is no name.
+    """
+    first, slash, second = options.name.partition("/")
+    namespace, name = (first, second) if slash else (options.namespace or connection.namespace, first)
+    if not namespace or not name or "/" in name:
+        raise CommandError(f"{options.name!r} names no model: write NAME or NAMESPACE/NAME", WRONG_USAGE)
+    return ModelAddress(namespace, name)

@@ -40,6 +40,8 @@ class Target:
     output: str
     """The name of an output to show."""
     batching: bool
+    by_host: bool = False
+    """Name it by its host also where its path would be enough."""
 
     @property
     def host(self) -> str:
@@ -53,7 +55,7 @@ class Target:
 
 def curl_line(target: Target) -> str:
     """A request over HTTP with a payload written out, or made by Python where it would be too long to paste."""
-    header = "" if target.namespace == "default" else f" -H 'Host: {target.host}'"
+    header = "" if target.namespace == "default" and not target.by_host else f" -H 'Host: {target.host}'"
     base = f"curl -s{header} {target.url}"
     if sum(math.prod(shape_of(tensor, target)) for tensor in target.inputs) <= _MOST_INLINE:
         return f"{base} -d {shlex.quote(json.dumps(_body(target)))}"

@@ -1,4 +1,4 @@
-"""How commands name a ModelDeployment: `NAME`, `NAMESPACE/NAME`, or `NAME` with `--namespace`."""
+"""The options that commands share: which Forebay is meant, and which model."""
 
 import argparse
 from pathlib import Path
@@ -22,12 +22,24 @@ def add_state(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_connection(parser: argparse.ArgumentParser) -> None:
+    """Which Forebay: that of a state folder, or that of a cluster."""
+    add_state(parser)
+    parser.add_argument(
+        "--context", metavar="NAME", help="talk to a cluster: the one that this context of the kubeconfig names"
+    )
+    parser.add_argument(
+        "--kubeconfig",
+        type=Path,
+        metavar="FILE",
+        help="talk to a cluster: that of this kubeconfig (with --context alone: $KUBECONFIG, else ~/.kube/config)",
+    )
+
+
+def add_namespace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--namespace", metavar="NS", help="its namespace (default: default; in a cluster the context's)")
+
+
 def add_name(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?" if optional else None, help="NAME or NAMESPACE/NAME")
-    parser.add_argument("-n", "--namespace", default="default", help="its namespace (default: default)")
-
-
-def object_path(options: argparse.Namespace) -> str:
-    """Where the control API has the object."""
-    namespace, slash, name = options.name.partition("/")
-    return f"/objects/{namespace}/{name}" if slash else f"/objects/{options.namespace}/{options.name}"
+    add_namespace(parser)

@@ -17,12 +17,12 @@ class Rows:
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
 
-    def rich(self) -> Table:
-        """For a terminal: the last column takes what is left and is wrapped."""
+    def rich(self, *, one_line: bool = False) -> Table:
+        """For a terminal: the last column takes what is left and is wrapped, or cut where each row shall have one line."""
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         for heading in self.headings[:-1]:
             table.add_column(heading, no_wrap=True)
-        table.add_column(self.headings[-1], overflow="fold")
+        table.add_column(self.headings[-1], overflow="ellipsis" if one_line else "fold", no_wrap=one_line)
         for row in self.rows:
             table.add_row(*(Text(cell) for cell in row))
         return table
@@ -35,11 +35,13 @@ class Rows:
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         )
 
-    def show(self, console: Console) -> None:
+    def show(self, console: Console) -> bool:
+        """Show it: on a terminal one line for each row, as wide as that is. Whether all of it could be shown."""
         if console.is_terminal:
-            console.print(self.rich(), highlight=False)
-        else:
-            console.print(self.plain(), markup=False, highlight=False, soft_wrap=True)
+            console.print(self.rich(one_line=True), highlight=False)
+            return max(map(len, self.plain().splitlines())) <= console.width
+        console.print(self.plain(), markup=False, highlight=False, soft_wrap=True)
+        return True
 
 
 def objects_table(objects: Sequence[dict[str, Any]], now: datetime) -> Rows:
@@ -74,5 +76,5 @@ def _object_row(shown: dict[str, Any], now: datetime) -> list[str]:
         f"{scaling['queueDepth']:g}" if "queueDepth" in scaling else "-",
         str(status.get("revision", "-")),
         age(shown["metadata"].get("creationTimestamp"), now),
-        status.get("summary", "Not looked at yet."),
+        " ".join(status.get("summary", "Not looked at yet.").split()),
     ]

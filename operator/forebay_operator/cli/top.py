@@ -1,37 +1,39 @@
 """`forebay top`: load, replicas and devices, live."""
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from forebay_operator.cli.connection import CommandError, Connection
-from forebay_operator.cli.naming import Commands, add_state
+from forebay_operator.cli.connection import connect
+from forebay_operator.cli.naming import Commands, add_connection, add_namespace
 from forebay_operator.worlds.local.sizes import readable
-
-_PERIOD_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a model did between two looks."""
+    """What a model did between two looks; None: nobody here knows."""
 
-    arrivals_per_s: float
-    answers_per_s: float
+    arrivals_per_s: float | None
+    answers_per_s: float | None
 
 
 def add(commands: Commands) -> None:
     parser = commands.add_parser("top", help="load, replicas and devices, live (plain lines without a terminal)")
     parser.add_argument("--once", action="store_true", help="look once and end")
-    add_state(parser)
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="those of all namespaces")
+    add_namespace(parser)
+    add_connection(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    connection = Connection.open(options.state)
-    looks = _looks(connection, once=options.once)
+    connection = connect(options)
+    pictures = connection.pictures(connection.scope(options.namespace, everywhere=options.all_namespaces))
+    looks = _looks(pictures, once=options.once)
     if sys.stdout.isatty() and not options.once:
         _live(looks)
     else:
@@ -42,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
 
 def rates(before: dict[str, Any] | None, now: dict[str, Any], model: dict[str, Any]) -> Rates:
     """Rates of a model since the look before; nothing without one."""
+    if model["arrivals"] is None:
+        return Rates(None, None)
     earlier = _same(before, model) if before else None
     seconds = now["time"] - before["time"] if before else 0.0
     if earlier is None or seconds <= 0:
@@ -77,9 +81,9 @@ def _model_row(model: dict[str, Any], done: Rates) -> list[str]:
     return [
         _name(model),
         f"{model['ready']}{loading}",
-        *(str(model[figure]) for figure in ("wanted", "held", "waiting", "executing")),
-        f"{done.arrivals_per_s:.0f}",
-        f"{done.answers_per_s:.0f}",
+        *(_figure(model[figure]) for figure in ("wanted", "held", "waiting", "executing")),
+        _figure(done.arrivals_per_s),
+        _figure(done.answers_per_s),
         model["decision"] or model["summary"],
     ]
 
@@ -94,6 +98,10 @@ def _server_row(server: dict[str, Any]) -> list[str]:
         f"{readable(server['usedBytes'])} of {readable(server['memoryBytes'])}",
         server["message"] or ", ".join(held) or "nothing",
     ]
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _held(held: dict[str, Any]) -> str:
@@ -115,18 +123,12 @@ def _pairs(headings: tuple[str, ...], row: list[str]) -> str:
     return f"{first} {' '.join(named)}"
 
 
-def _looks(connection: Connection, *, once: bool) -> Iterator[tuple[dict[str, Any] | None, dict[str, Any]]]:
+def _looks(pictures: Iterator[dict[str, Any]], *, once: bool) -> Iterator[tuple[dict[str, Any] | None, dict[str, Any]]]:
+    """Each picture with the one before."""
     before: dict[str, Any] | None = None
-    while True:
-        try:
-            now = connection.get("/top")
-        except OSError:
-            raise CommandError("forebay up has ended") from None
+    for now in itertools.islice(pictures, 1) if once else pictures:
         yield before, now
-        if once:
-            return
         before = now
-        time.sleep(_PERIOD_S)
 
 
 def _live(looks: Iterator[tuple[dict[str, Any] | None, dict[str, Any]]]) -> None:

@@ -6,12 +6,10 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Final
 
-from forebay_operator.cli.connection import CommandError, state_folder
+from forebay_operator.cli.connection import WRONG_USAGE, CommandError
+from forebay_operator.cli.local_api import state_folder
 from forebay_operator.cli.naming import Commands, add_state
-
-_WRONG_USAGE: Final = 2
 
 
 def add(commands: Commands) -> None:
@@ -65,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
             _greet(folder.root, options.files, options.triton_repository)
             asyncio.run(run_up(folder, up_options, _show))
     except DeviceError as error:
-        raise CommandError(str(error), _WRONG_USAGE) from None
+        raise CommandError(str(error), WRONG_USAGE) from None
     except (PortError, StateError) as error:
         raise CommandError(str(error)) from None
     print("Everything has ended.")  # noqa: T201
@@ -81,12 +79,12 @@ def _show(event: object) -> None:
 def _check_files(files: list[Path]) -> None:
     for path in files:
         if not path.exists():
-            raise CommandError(f"there is no {path}: give files or folders with ModelDeployments", _WRONG_USAGE)
+            raise CommandError(f"there is no {path}: give files or folders with ModelDeployments", WRONG_USAGE)
 
 
 def _check_repository(folder: Path | None) -> None:
     if folder and not folder.is_dir():
-        raise CommandError(f"there is no folder {folder}: give a Triton model repository", _WRONG_USAGE)
+        raise CommandError(f"there is no folder {folder}: give a Triton model repository", WRONG_USAGE)
 
 
 def _log_to(path: Path) -> None:

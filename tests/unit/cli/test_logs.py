@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from forebay_operator.cli.logs import LogReader
+from forebay_operator.cli.log_reader import LogReader
 
 
 def a_line(message: str, second: int = 0, **fields: str) -> str:

@@ -62,3 +62,15 @@ def test_a_terminal_shows_brackets_as_they_are() -> None:
 )
 def test_ages_have_one_unit(created: str | None, shown: str) -> None:
     assert age(created, NOW) == shown
+
+
+@pytest.mark.parametrize(("width", "is_whole"), [(60, False), (200, True)])
+def test_a_terminal_has_one_line_for_each_model_and_it_is_known_whether_all_is_shown(width: int, is_whole: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width)
+    long = an_object()
+    long["status"]["summary"] = "Not ready: its conversion failed.\nThe source is 6 bytes that no model consists of."
+
+    assert objects_table([long], NOW).show(console) is is_whole
+    assert isinstance(console.file, io.StringIO)
+    assert len(console.file.getvalue().splitlines()) == 2
+    assert ("…" in console.file.getvalue()) is not is_whole

@@ -16,7 +16,9 @@ from forebay_operator.domain.snapshot import (
     ServerPhase,
     Snapshot,
 )
-from forebay_operator.worlds.local.explanation import Chapter, explain
+from forebay_operator.domain.status import Condition, ConditionStatus, ConditionType, DeploymentStatus
+from forebay_operator.worlds.explanation import Chapter
+from forebay_operator.worlds.local.explanation import explain
 from forebay_schema.addresses import ModelAddress
 
 DIGITS = ModelAddress("default", "digits")
@@ -95,3 +97,34 @@ def test_held_requests_are_told_by_the_route() -> None:
 
 def test_before_the_first_step_that_is_what_is_missing() -> None:
     assert chapters(Snapshot(now=0.0))["Missing"] == ("the first look of the controller",)
+
+
+def test_a_reason_is_told_once_as_what_is_missing() -> None:
+    why = "Revision 1: its conversion failed at load: It is no pickle. Give another file."
+    conditions = tuple(
+        Condition(type=kind, status=status, reason="Reason", message=message, observed_generation=1, last_transition=0.0)
+        for kind, status, message in (
+            (ConditionType.CONVERTED, ConditionStatus.FALSE, why),
+            (ConditionType.PLACED, ConditionStatus.TRUE, "It fits."),
+            (ConditionType.READY, ConditionStatus.FALSE, why),
+        )
+    )
+    status = DeploymentStatus(
+        observed_generation=1,
+        revision=1,
+        replicas=0,
+        ready_replicas=0,
+        selector="",
+        summary=f"Not ready: {why}",
+        conditions=conditions,
+    )
+    failure = ConversionFailure(stage="load", cause="It is no pickle.", remedy="Give another file.")
+    key = identify("default", DEPLOYMENT.spec).conversion
+    failed = Conversion(id=key, phase=ConversionPhase.FAILED, attempt=1, failure=failure)
+
+    told = chapters(Snapshot(now=0.0, conversions=(failed,)), replace(DEPLOYMENT, status=status))
+
+    assert told["Missing"] == (why,)
+    assert "conversion failed (attempt 1) at load" in told["Seen"]
+    assert "Placed: It fits." in told["Decided"]
+    assert sum("It is no pickle" in line for lines in told.values() for line in lines) == 1

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from forebay_operator.cli.connection import CommandError, Connection
+from forebay_operator.cli.connection import CommandError
+from forebay_operator.cli.local_api import LocalApi
 
 START_TIMEOUT_S: Final = 60.0
 END_TIMEOUT_S: Final = 30.0
@@ -24,31 +25,31 @@ class StageError(Exception):
 class Stage:
     """A running `forebay up`, as the demo sees it."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, api: LocalApi) -> None:
+        self._api = api
         self._events_shown = 0
 
     @property
     def http_address(self) -> str:
-        return f"127.0.0.1:{self._connection.description.http_port}"
+        return f"127.0.0.1:{self._api.description.http_port}"
 
     @property
     def grpc_address(self) -> str:
-        return f"127.0.0.1:{self._connection.description.grpc_port}"
+        return f"127.0.0.1:{self._api.description.grpc_port}"
 
     async def model(self) -> dict[str, Any]:
         """The ModelDeployment, its inputs and outputs, as `forebay get digits` shows them."""
-        return await asyncio.to_thread(self._connection.get, MODEL_PATH)
+        return await asyncio.to_thread(self._api.get, MODEL_PATH)
 
     async def load(self) -> dict[str, Any]:
         """Queue, replicas and the last decision of the model, as `forebay top` shows them."""
-        picture = await asyncio.to_thread(self._connection.get, "/top")
+        picture = await asyncio.to_thread(self._api.get, "/top")
         models = [model for model in picture["models"] if model["name"] == "digits"]
         return models[0] if models else {}
 
     async def new_events(self) -> list[str]:
         """What happened since the last call, as lines for people."""
-        events = (await asyncio.to_thread(self._connection.get, "/events"))["events"]
+        events = (await asyncio.to_thread(self._api.get, "/events"))["events"]
         fresh, self._events_shown = events[self._events_shown :], len(events)
         return [f"{event['subject']}: {event['text']}" for event in fresh]
 
@@ -73,11 +74,11 @@ async def forebay_up(folder: Path, manifest: Path, devices: str) -> AsyncGenerat
         await _end(process)
 
 
-async def _connect(process: asyncio.subprocess.Process, state: Path, log: Path) -> Connection:
+async def _connect(process: asyncio.subprocess.Process, state: Path, log: Path) -> LocalApi:
     async with asyncio.timeout(START_TIMEOUT_S):
         while process.returncode is None:
             try:
-                return Connection.open(state)
+                return LocalApi.open(state)
             except CommandError:
                 await asyncio.sleep(_LOOK_EVERY_S)
     raise StageError(f"forebay up ended with status {process.returncode}: {_last_lines(log)} (all of it: {log})")

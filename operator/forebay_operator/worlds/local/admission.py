@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from forebay_operator.api.loading import Loaded, load, load_text
+from forebay_operator.api.loading import Loaded, Origin, Problem, load, load_text
 from forebay_operator.worlds.local.objects import Objects, Outcome, RefusedChangeError
 from forebay_operator.worlds.local.surroundings import Surroundings
-from forebay_operator.worlds.local.watched_files import FileChange
+from forebay_operator.worlds.local.watched_files import FileChange, WatchedFiles
 from forebay_schema.addresses import ModelAddress
+from forebay_schema.logs import Logger
+
+_log: Final = Logger("forebay.local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,10 @@ class Document:
 class Verdict:
     """What became of documents."""
 
-    outcomes: tuple[tuple[ModelAddress, Outcome], ...]
-    problems: tuple[str, ...]
+    outcomes: tuple[tuple[ModelAddress, Outcome], ...] = ()
+    problems: tuple[Problem, ...] = ()
+    unkept: bool = False
+    """Something that is right could not be kept: the same may succeed later."""
 
 
 class Admission:
@@ -43,20 +49,36 @@ class Admission:
         return Verdict(
             tuple(outcome for verdict in verdicts for outcome in verdict.outcomes),
             tuple(problem for verdict in verdicts for problem in verdict.problems),
+            any(verdict.unkept for verdict in verdicts),
         )
 
-    def follow(self, change: FileChange) -> None:
-        """Make the objects of a file what it says now. As long as anything in it is wrong, nothing of it is deleted."""
+    def follow_all(self, files: WatchedFiles) -> None:
+        """Make the objects what files say that are new, changed or gone. A file that this fails for stops no other, and is
+        looked at again."""
+        for change in files.changes():
+            try:
+                done = self.follow(change)
+            except Exception as error:
+                _log.exception("a file could not be followed", file=str(change.path))
+                self._around.tell(shown(change.path), f"is looked at again: {type(error).__name__}: {error}")
+                done = False
+            if not done:
+                files.look_again(change)
+
+    def follow(self, change: FileChange) -> bool:
+        """Make the objects of a file what it says now. As long as anything in it is wrong, nothing of it is deleted. Returns
+        whether that is all there is to do."""
         origin = str(change.path)
         if change.gone:
             self._drop(origin, keep=set(), why=f"{change.path.name} is gone")
-            return
+            return True
         verdict = self._take(load([change.path]), origin)
         for problem in verdict.problems:
-            self._around.tell(change.path.name, problem)
+            self._around.tell(f"{shown(change.path)}:{problem.line}" if problem.line else shown(change.path), problem.text)
         if not verdict.problems:
             keep = {address for address, _ in verdict.outcomes}
             self._drop(origin, keep, why=f"it is not in {change.path.name} any more")
+        return not verdict.unkept
 
     def forget_other_files(self, files: set[Path]) -> None:
         """Delete the objects that came from files other than these."""
@@ -78,17 +100,32 @@ class Admission:
 
     def _take(self, loaded: Loaded, origin: str) -> Verdict:
         outcomes: list[tuple[ModelAddress, Outcome]] = []
-        problems = [str(problem) for problem in loaded.problems]
+        problems = list(loaded.problems)
+        unkept = False
         for wanted in loaded.objects:
             try:
-                outcomes.append((wanted.address, self._objects.apply(wanted, origin)))
+                outcome = self._objects.apply(wanted, origin)
             except RefusedChangeError as error:
-                problems.append(f"{loaded.origins[wanted.address]}: {error}")
-        self._tell(outcomes)
-        return Verdict(tuple(outcomes), tuple(problems))
+                problems.append(_problem(loaded.origins[wanted.address], str(error)))
+            except OSError as error:
+                why = f"{wanted.address} cannot be kept ({error})"
+                problems.append(_problem(loaded.origins[wanted.address], why, "make room in the state folder, or mend it"))
+                unkept = True
+            else:
+                outcomes.append((wanted.address, outcome))
+                self._tell(wanted.address, outcome)
+        return Verdict(tuple(outcomes), tuple(problems), unkept)
 
-    def _tell(self, outcomes: Sequence[tuple[ModelAddress, Outcome]]) -> None:
-        for address, outcome in outcomes:
-            if outcome is not Outcome.UNCHANGED:
-                self._around.tell(str(address), outcome.value)
-                self._around.changed()
+    def _tell(self, address: ModelAddress, outcome: Outcome) -> None:
+        if outcome is not Outcome.UNCHANGED:
+            self._around.tell(str(address), outcome.value)
+            self._around.changed()
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be clicked on: from the folder that `forebay up` was started in, if it is below that."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _problem(origin: Origin, message: str, remedy: str = "") -> Problem:
+    return Problem(origin.file, origin.line, "", message, remedy)

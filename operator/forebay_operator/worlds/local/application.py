@@ -103,7 +103,7 @@ class _Application:
         world = LocalWorld(self._around, self._parts, capacity_of(_planned(options)), options.settings)
         self._loop = StepLoop(world, self._changed, failed=self._tell_of_failure)
         self._admission = Admission(self._parts.objects, self._around)
-        self._api = ControlApi(world, self._admission, self._events, folder.logs)
+        self._api = ControlApi(world, self._admission, self._events, folder.logs, self._repository)
         self._files = WatchedFiles(options.files)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -125,10 +125,8 @@ class _Application:
         return TritonRepository(self._around, options.triton_repository, options.devices[0], self._parts.gateway)
 
     async def __aenter__(self) -> None:
-        files = self._files.changes()
-        self._admission.forget_other_files({change.path for change in files})
-        for change in files:
-            self._admission.follow(change)
+        self._admission.forget_other_files(self._files.present())
+        self._admission.follow_all(self._files)
         self._parts.servers.open()
         # The routes of what is wanted are known before the gateway opens its ports: a request finds its model from the start.
         self._loop.step()
@@ -162,8 +160,7 @@ class _Application:
     async def _follow_files(self) -> None:
         while True:
             await asyncio.sleep(_FILES_S)
-            for change in self._files.changes():
-                self._admission.follow(change)
+            self._admission.follow_all(self._files)
 
     async def _tend_logs(self) -> None:
         while True:

@@ -18,8 +18,13 @@ class Event:
     """Whom it is about: a model (`namespace/name`), a server, the gateway, a file."""
     text: str
 
+    @property
+    def clock(self) -> str:
+        """When, by the clock of this place."""
+        return time.strftime("%H:%M:%S", time.localtime(self.time))
+
     def __str__(self) -> str:
-        return f"{time.strftime('%H:%M:%S', time.localtime(self.time))}  {self.subject}: {self.text}"
+        return f"{self.clock}  {self.subject}: {self.text}"
 
 
 class Events:

@@ -12,7 +12,7 @@ def picture(snapshot: Snapshot) -> dict[str, Any]:
         "time": snapshot.now,
         "gateway": snapshot.demand is not None,
         "models": [_model(deployment, snapshot) for deployment in snapshot.deployments],
-        "servers": [_server(server) for server in snapshot.servers],
+        "servers": [picture_of_server(server) for server in snapshot.servers],
     }
 
 
@@ -50,7 +50,8 @@ def _model(deployment: Deployment, snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _server(server: Server) -> dict[str, Any]:
+def picture_of_server(server: Server) -> dict[str, Any]:
+    """Its device, and what it holds."""
     return {
         "name": server.name,
         "namespace": server.pool.namespace,

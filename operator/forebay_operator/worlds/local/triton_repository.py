@@ -11,16 +11,18 @@ import re
 import secrets
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import quote
 
 import aiohttp
 
 from forebay_operator.domain.routes import Route, RouteState, WeightedVersion
-from forebay_operator.domain.snapshot import HoldingPhase, Pool, ServerPhase
+from forebay_operator.domain.snapshot import Holding, HoldingPhase, Pool, Server, ServerPhase
 from forebay_operator.worlds.local.devices import Device
 from forebay_operator.worlds.local.gateway import Gateway
 from forebay_operator.worlds.local.lasting import keep_going
 from forebay_operator.worlds.local.processes import Command
+from forebay_operator.worlds.local.repository_models import RepositoryModel
 from forebay_operator.worlds.local.server import LocalServer, ServerPlan, serving_arguments
 from forebay_operator.worlds.local.surroundings import Surroundings
 from forebay_schema.addresses import ModelAddress, address_of_authority
@@ -29,6 +31,7 @@ NAMESPACE: Final = "default"
 _ROUTABLE: Final = re.compile(r"[A-Za-z0-9](?:[-._A-Za-z0-9]{0,251}[A-Za-z0-9])?")
 """Model names that the gateway takes; others would be left out of its table."""
 _LOOK_S: Final = 0.5
+_PAGE_TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
 _BACKOFF_S: Final = 5.0
 _STOP_GRACE_S: Final = 5.0
 
@@ -60,6 +63,42 @@ class TritonRepository:
             await self._server.stop(_STOP_GRACE_S)
         if self._http:
             await self._http.close()
+
+    def seen(self) -> Server | None:
+        """Its server; None: it has not been started yet."""
+        return self._server.seen() if self._server else None
+
+    def models(self) -> tuple[RepositoryModel, ...]:
+        """Every model of which the server holds, or failed to load, a version; by name."""
+        server = self.seen()
+        held: dict[str, list[Holding]] = {}
+        for holding in server.holdings if server else ():
+            held.setdefault(holding.model, []).append(holding)
+        return tuple(
+            RepositoryModel(
+                namespace=NAMESPACE,
+                name=name,
+                repository=self._folder,
+                server=server,
+                holdings=tuple(sorted(held[name], key=lambda holding: holding.version)),
+                remark=_remark(name),
+            )
+            for name in sorted(held)
+            if server
+        )
+
+    async def metadata(self, model: RepositoryModel) -> dict[str, Any] | None:
+        """Inputs and outputs, as its server says; None: it does not."""
+        endpoint = model.server.endpoint
+        if self._http is None or endpoint is None or model.version is None:
+            return None
+        url = f"http://{endpoint.host}:{endpoint.http}/v2/models/{quote(model.name, safe='')}/versions/{model.version}"
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
+            async with self._http.get(url, timeout=_PAGE_TIMEOUT) as answer:
+                if answer.ok:
+                    said: dict[str, Any] = await answer.json(content_type=None)
+                    return said
+        return None
 
     async def _run(self, http: aiohttp.ClientSession) -> None:
         while True:

@@ -1,0 +1,126 @@
+"""Asks an API server for plain objects. What goes wrong comes back in words."""
+
+import http.client
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import urllib3
+from kubernetes.client.exceptions import ApiException
+
+from forebay_operator.cli.cluster.access import Access
+from forebay_operator.cli.connection import NOT_RUNNING, CommandError, Json
+from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS
+
+_TIMEOUT_S: Final = (10.0, 60.0)
+"""To connect; to answer."""
+_PAGE: Final = 500
+_APPLY: Final = "application/apply-patch+yaml"
+FIELD_MANAGER: Final = "forebay"
+
+
+class NotThereError(CommandError):
+    """There is no such object."""
+
+
+class HiddenError(CommandError):
+    """This user may not do that."""
+
+
+class ClusterApi:
+    """One API server, as one user."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def get(self, path: str) -> Json:
+        content: Json = json.loads(self._ask("GET", path))
+        return content
+
+    def all(self, path: str, **query: str) -> list[Json]:
+        """Every object of a listing."""
+        found: list[Json] = []
+        more = ""
+        while True:
+            page: Json = json.loads(
+                self._ask("GET", path, {**query, "limit": str(_PAGE), **({"continue": more} if more else {})})
+            )
+            found += page.get("items") or []
+            more = (page.get("metadata") or {}).get("continue", "")
+            if not more:
+                return found
+
+    def text(self, path: str, **query: str) -> str:
+        return self._ask("GET", path, query).decode(errors="replace")
+
+    def apply(self, path: str, body: Json) -> Json:
+        """Server-side apply: the fields of the body are ours from now on."""
+        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        content: Json = json.loads(self._ask("PATCH", path, query, json.dumps(body), _APPLY))
+        return content
+
+    def delete(self, path: str) -> None:
+        self._ask("DELETE", path, {"propagationPolicy": "Background"})
+
+    def _ask(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: str | None = None, content_type: str = ""
+    ) -> bytes:
+        client = self._access.client
+        headers = {"Accept": "application/json, */*", **({"Content-Type": content_type} if content_type else {})}
+        try:
+            call = client.param_serialize(
+                method=method,
+                resource_path=quote(path),
+                query_params=list((query or {}).items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            # The library gives its answers no types.
+            answer: Any = client.call_api(*call, _request_timeout=_TIMEOUT_S)
+            content: bytes = answer.read()
+        except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
+            raise CommandError(self._unreachable(error), NOT_RUNNING) from None
+        if answer.status >= http.client.BAD_REQUEST:
+            raise self._refusal(answer.status, content, path)
+        return content
+
+    def _unreachable(self, error: Exception) -> str:
+        why = str(getattr(error, "reason", None) or error).splitlines()[-1]
+        return (
+            f"the API server of {self._access.described} does not answer ({why.rpartition('>: ')[2]}):"
+            " check the cluster, the network and the context"
+        )
+
+    def _refusal(self, status: int, content: bytes, path: str) -> CommandError:
+        said = _status_of(content)
+        message = str(said.get("message") or content.decode(errors="replace").strip()[:500] or f"status {status}")
+        if status == http.client.UNAUTHORIZED:
+            return CommandError(
+                f"the API server of {self._access.described} does not know who asks: log in again, or name another context",
+            )
+        if status == http.client.FORBIDDEN:
+            return HiddenError(f"{message}: ask for the right to do that (the cluster's roles view and edit include it)")
+        if status == http.client.NOT_FOUND:
+            return self._missing(said, message, path)
+        return CommandError(f"the API server of {self._access.described} refuses: {message}")
+
+    def _missing(self, said: Json, message: str, path: str) -> CommandError:
+        names_object = bool((said.get("details") or {}).get("name"))
+        if MODEL_DEPLOYMENTS.group in path and not names_object:
+            return CommandError(
+                f"{self._access.described} has no ModelDeployments: install Forebay there with its Helm chart, or only the"
+                " definition with `forebay crd | kubectl apply --server-side -f -`",
+                NOT_RUNNING,
+            )
+        return NotThereError(message)
+
+
+def _status_of(content: bytes) -> Json:
+    """The Status in which an API server answers; empty: it is none."""
+    try:
+        said: Any = json.loads(content)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
