@@ -24,7 +24,7 @@ _SILENCE_S = 30.0
 _TELL_EVERY_S = 2.0
 _FORBIDDEN = (401, 403)
 _MISSING = (404, 410)
-_ADDRESS = "Check the address; a path is looked up on the machine where the conversion runs."
+_ADDRESS = "Check the address, or put it there; a path is looked up on the machine where the conversion runs."
 _CREDENTIALS = "Check the credentials: source.secretRef in a cluster, the AWS_* variables on a laptop."
 
 
@@ -119,9 +119,10 @@ def _in_words(error: BaseException, wanted: Fetch) -> ConversionFailure:
     where, said = f"The {wanted.what} at {shown(wanted.uri)}", _said(error, wanted.uri)
     status = getattr(error, "status", None)
     if isinstance(error, FileNotFoundError) or status in _MISSING:
-        return refusal("fetch", f"{where} does not exist.", _ADDRESS)
+        # Not for good: it may be put there, as credentials may be corrected, without a change of the order.
+        return passing("fetch", f"{where} does not exist.", _ADDRESS)
     if isinstance(error, PermissionError) or status in _FORBIDDEN:
-        return refusal("fetch", f"{where} may not be read: {said}.", _CREDENTIALS)
+        return passing("fetch", f"{where} may not be read: {said}.", _CREDENTIALS)
     if isinstance(error, TimeoutError):
         cause = f"{where} did not arrive in time: {said}."
         return passing("fetch", cause, "Try again, or raise the conversion's time limit.")

@@ -113,7 +113,7 @@ def test_a_failure_is_told_to_a_person_in_two_sentences(tmp_path: Path) -> None:
     assert ran.status == 1
     assert ran.errors.splitlines()[-2:] == [
         f"Not converted (fetch): The source at {tmp_path / 'missing.joblib'} does not exist.",
-        "Check the address; a path is looked up on the machine where the conversion runs.",
+        "Check the address, or put it there; a path is looked up on the machine where the conversion runs.",
     ]
     assert not (tmp_path / "out").exists()
     assert ConversionResult.from_json((tmp_path / "result.json").read_bytes()).failure is not None

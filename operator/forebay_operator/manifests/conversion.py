@@ -6,6 +6,7 @@ The result is the termination message of `publish`, or of the stage that failed.
 """
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Final
 
 from forebay_operator.domain.actions import StartConversion
@@ -33,7 +34,11 @@ def job(action: StartConversion, order: str, owners: Iterable[Owner], installati
         names.CONVERSION_ID: names.conversion_label(key),
         **({names.MODEL: named[0].name} if len(named) == 1 else {}),
     }
-    annotations = {names.CONVERSION_ID: key.digest, names.ATTEMPT: str(action.attempt)}
+    annotations = {
+        names.CONVERSION_ID: key.digest,
+        names.ATTEMPT: str(action.attempt),
+        names.TEMPLATE: settings_digest(installation),
+    }
     return {
         "apiVersion": JOBS.api_version,
         "kind": JOBS.name,
@@ -54,6 +59,11 @@ def job(action: StartConversion, order: str, owners: Iterable[Owner], installati
             },
         },
     }
+
+
+def settings_digest(installation: Installation) -> str:
+    """Changes with the images, limits and times of conversions."""
+    return names.template_digest(asdict(installation.conversions))
 
 
 def _pod_spec(action: StartConversion, installation: Installation) -> Json:

@@ -7,6 +7,7 @@ from kubernetes.aio.client.configuration import Configuration
 
 from forebay_operator.domain.snapshot import Conversion, ConversionId, ConversionPhase
 from forebay_operator.manifests.conversion import job
+from forebay_operator.manifests.installation import ConversionSettings
 from forebay_operator.manifests.kinds import JOB_EVENTS, JOBS, PODS
 from forebay_operator.manifests.owners import Owner
 from forebay_operator.worlds.kubernetes.api_server import ApiServer
@@ -40,8 +41,12 @@ class Scene:
 
     def __init__(self) -> None:
         self.store = Store(lambda _: None)
+        self.change()
+
+    def change(self, **installation: Any) -> None:
+        """An operator that starts with other settings."""
         writer = Writer(_api, self.store, lambda *_: None, lambda: None)
-        self.conversions = Conversions(self.store, writer, an_installation(), _no_owners, lambda: 1000.0)
+        self.conversions = Conversions(self.store, writer, an_installation(**installation), _no_owners, lambda: 1000.0)
 
     def add_job(self, attempt: int = 1, ended: str = "", reason: str = "") -> Json:
         manifest = job(a_start(attempt=attempt), "{}", [], an_installation())
@@ -126,6 +131,19 @@ def test_a_job_that_succeeded_and_whose_pod_is_gone_has_no_artifact() -> None:
     scene.add_job(ended="Complete")
     seen = scene.seen()
     assert (seen.phase, seen.artifact) == (ConversionPhase.SUCCEEDED, None)
+
+
+def test_what_failed_for_good_is_tried_again_under_other_limits() -> None:
+    scene = Scene()
+    made = scene.add_job(ended="Failed")
+    scene.add_pod(made, phase="Failed", **_terminated(exit_code=137, reason="OOMKilled", stage="convert"))
+    failure = scene.seen().failure
+    assert failure is not None
+    assert not failure.retryable
+    scene.change(conversions=ConversionSettings(image="forebay/convert:1", limits={"memory": "8Gi"}))
+    failure = scene.seen().failure
+    assert failure is not None
+    assert failure.retryable
 
 
 def test_a_job_whose_pod_is_refused_says_what_its_events_say() -> None:

@@ -31,7 +31,7 @@ def progress_of(pod: Seen) -> str:
     """How far a conversion is, or what is in its way."""
     if hindrance := pods.hindrance(pod):
         return f"its pod {pod.name} does not start: {hindrance[:1].lower()}{hindrance[1:]}"
-    running = next((stage for stage in _STAGES if "running" in _state(pod, stage)), None)
+    running: ConversionStage | None = next((stage for stage in _STAGES if "running" in _state(pod, stage)), None)
     if running is not None:
         return _DOING[running]
     return f"its pod {pod.name} has ended" if pods.has_ended(pod) else f"its pod {pod.name} starts"
@@ -73,7 +73,7 @@ def _ended_by_node(pod: Seen, why: str) -> ConversionFailure:
     if reason == "DeadlineExceeded":
         return _too_late(pod)
     if any(part in why for part in _TOO_MUCH_DISK):
-        remedy = "Raise the room of conversions (conversions.work and their ephemeral-storage limit), or use a smaller source."
+        remedy = "Raise the room and the ephemeral-storage limit of conversions, or use a smaller source."
         return _failure("convert", f"It wrote more than conversions may write ({why}).", remedy)
     return _failure("convert", f"Its pod was ended by its node ({why}).", "Free the node if it happens again.", retryable=True)
 
@@ -81,13 +81,12 @@ def _ended_by_node(pod: Seen, why: str) -> ConversionFailure:
 def _too_late(pod: Seen) -> ConversionFailure:
     """Its own time limit is shorter than its pod's: the pod was late before it began, and may be in time later."""
     seconds = (pod.object.get("spec") or {}).get("activeDeadlineSeconds")
-    limit = f" within {seconds} s" if seconds else " in time"
-    remedy = "Raise the deadline of conversions (conversions.seconds) if it happens again."
-    if hindrance := pods.hindrance(pod):
-        return _failure(
-            "convert", f"Its pod did not start{limit}: {hindrance[:1].lower()}{hindrance[1:]}", remedy, retryable=True
-        )
-    return _failure("convert", f"It did not end{limit}.", remedy, retryable=True)
+    limit = f"within {seconds} s" if seconds else "in time"
+    if any(_has_started(pod, stage) for stage in _STAGES):
+        remedy = "Raise the deadline of conversions if it happens again."
+        return _failure("convert", f"It did not end {limit}.", remedy, retryable=True)
+    remedy = pods.hindrance(pod) or f"See why: `kubectl describe pod {pod.name}`."
+    return _failure("convert", f"Its pod did not start {limit}.", remedy, retryable=True)
 
 
 def _how_it_ended(pod: Seen, stage: ConversionStage, ended: pods.Termination) -> ConversionFailure:
@@ -110,6 +109,12 @@ def _said(message: str) -> Artifact | ConversionFailure | None:
         return outcome_of(ConversionResult.from_json(message)) if message else None
     except DocumentError:
         return None
+
+
+def _has_started(pod: Seen, stage: ConversionStage) -> bool:
+    """Whether its container runs or ran: one that never did may be shown as terminated, too, but without a start."""
+    state = _state(pod, stage)
+    return "running" in state or bool((state.get("terminated") or {}).get("startedAt"))
 
 
 def _state(pod: Seen, stage: ConversionStage) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from forebay_operator.domain.actions import StartConversion
 from forebay_operator.domain.snapshot import Conversion, ConversionFailure, ConversionId, ConversionPhase
 from forebay_operator.domain.status import Artifact
 from forebay_operator.manifests import names
-from forebay_operator.manifests.conversion import job
+from forebay_operator.manifests.conversion import job, settings_digest
 from forebay_operator.manifests.installation import Installation
 from forebay_operator.manifests.kinds import JOB_EVENTS, JOBS, PODS, Ref
 from forebay_operator.manifests.owners import Owner
@@ -48,6 +48,7 @@ class Conversions:
         self._installation = installation
         self._owners_of = owners_of
         self._now = now
+        self._settings = settings_digest(installation)
         self._asked: dict[ConversionId, _Asked] = {}
         self._known: tuple[object, dict[ConversionId, Conversion]] = (None, {})
 
@@ -150,7 +151,7 @@ class Conversions:
         )
         if ended is None:
             return dataclasses.replace(base, progress=self._progress(seen, pod))
-        outcome = _outcome(ended, pod)
+        outcome = self._may_pass(_outcome(ended, pod), seen)
         return dataclasses.replace(
             base,
             phase=ConversionPhase.FAILED if isinstance(outcome, ConversionFailure) else ConversionPhase.SUCCEEDED,
@@ -158,6 +159,13 @@ class Conversions:
             artifact=outcome if isinstance(outcome, Artifact) else None,
             failure=outcome if isinstance(outcome, ConversionFailure) else None,
         )
+
+    def _may_pass(self, outcome: Artifact | ConversionFailure | None, seen: Seen) -> Artifact | ConversionFailure | None:
+        """What failed for good may succeed under other limits, or with another image, than it failed with."""
+        known = seen.annotations.get(names.TEMPLATE, self._settings)
+        if isinstance(outcome, ConversionFailure) and known != self._settings:
+            return dataclasses.replace(outcome, retryable=True)
+        return outcome
 
     def _progress(self, seen: Seen, pod: Seen | None) -> str:
         if pod is None:
@@ -171,7 +179,10 @@ class Conversions:
             for each in self._store.all(JOB_EVENTS)
             if (each.object.get("involvedObject") or {}).get("uid") == seen.uid and each.object.get("reason") == "FailedCreate"
         ]
-        return pods.refused_pod(str(said[-1].get("message", ""))) if said else ""
+        if not said:
+            return ""
+        refused = pods.refused_pod(str(said[-1].get("message", "")))
+        return f"its pod is refused: {refused[:1].lower()}{refused[1:]}"
 
     def _jobs_of(self, key: ConversionId) -> list[Seen]:
         return [

@@ -137,6 +137,8 @@ def _unschedulable(message: str) -> str:
     said = _short(message) or "the scheduler gives no reason"
     if "nvidia.com/gpu" in message:
         return f"No node has a free GPU for it ({said}): add a GPU node, or free a GPU."
+    if "persistentvolumeclaim" in message.lower():
+        return f"Its volume is not there ({said}): make the claim, or see why it is not bound."
     if "Insufficient" in message:
         return f"No node has room for it ({said}): add a node, or lower what it requests."
     return f"No node takes it ({said}): add a node that does, or change what it asks of nodes."
