@@ -222,6 +222,10 @@ class Shelf:
         is_last = freed >= device.memory_bytes
         return is_last and device.memory_bytes >= need and any(pool.device == device for pool in pools)
 
+    def release(self, replica: Replica, size: int) -> None:
+        """A replica that was to stay will go after all."""
+        self._by_name[replica.server.name].release(replica, size)
+
     def has_room_for(self, name: str, need: int) -> bool:
         return self._by_name[name].soon >= need
 

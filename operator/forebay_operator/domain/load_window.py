@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 LONGEST_S = 30.0
 """Samples older than this are dropped."""
@@ -65,9 +66,17 @@ def prolong(window: LoadWindow, until: float) -> LoadWindow:
     if not window or until <= window[-1].at:
         return window
     newest, oldest = window[-1], until - LONGEST_S
-    seconds = range(int(until - max(newest.at, oldest)), -1, -1)
-    missed = [newest.seen_again(until - second) for second in seconds if until - second > newest.at]
-    return (*(each for each in window if each.at >= oldest), *missed)
+    if newest.at < oldest:
+        return _every_second(newest.seen_again(oldest), until, is_included=True)
+    return (*(each for each in window if each.at >= oldest), *_every_second(newest, until, is_included=False))
+
+
+@lru_cache(maxsize=512)
+def _every_second(sample: LoadSample, until: float, *, is_included: bool) -> LoadWindow:
+    """A sample seen again every second until a later time. The same for all models that were at rest for longest."""
+    first = int(until - sample.at)
+    times = [until - second for second in range(first, -1, -1)]
+    return tuple(sample.seen_again(time) for time in times if is_included or time > sample.at)
 
 
 def last(window: LoadWindow, seconds: float) -> LoadWindow:

@@ -94,6 +94,8 @@ def place(
     staying.update(retained)
     shelf = Shelf(fleet, staying, footprint, devices_left or {})
     drafts = {claim.key: _Draft(claim, kept[claim.key]) for claim in claims}
+    for draft in drafts.values():
+        draft.take_back(shelf, footprint)
     for draft in _in_turn(drafts.values()):
         draft.settle_one(shelf, footprint)
     short = [draft for draft in drafts.values() if draft.unplaced]
@@ -169,6 +171,13 @@ class _Draft:
         self._added: list[str] = []
         self._planned: list[str] = []
         self._swapped: list[Replica] = []
+
+    def take_back(self, shelf: Shelf, footprint: Callable[[Replica], int]) -> None:
+        """Give up orders that do not show yet, where others were measured to need the room since."""
+        for replica in self.kept:
+            if replica.holding is None and not shelf.has_room_for(replica.server.name, 0):
+                shelf.release(replica, footprint(replica))
+                self.kept = tuple(each for each in self.kept if each is not replica)
 
     def settle_one(self, shelf: Shelf, footprint: Callable[[Replica], int]) -> None:
         """Find a place for one more replica, or count it as unplaced."""

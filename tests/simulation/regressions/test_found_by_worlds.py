@@ -16,6 +16,7 @@ from forebay_operator.worlds.simulated.faults import (
     GatewaySilent,
     LoadsFail,
     ServerHangsAtStart,
+    ServersOutdated,
 )
 from forebay_operator.worlds.simulated.fleet import FleetSettings
 from forebay_operator.worlds.simulated.simulation import Simulation
@@ -137,3 +138,21 @@ def test_a_world_in_which_orders_get_lost_comes_to_rest_all_the_same(share: floa
     course = simulation.run()
     assert not course.violations
     assert len(simulation.world.fleet.ready()) == 2
+
+
+def test_an_order_that_got_lost_is_not_given_again_where_another_model_took_more_than_was_estimated() -> None:
+    greedy = replace(SMALL, estimate_bytes=8 * GIB, footprint_bytes=12 * GIB, load_s=15.0)
+    late = replace(SMALL, estimate_bytes=6 * GIB, footprint_bytes=6 * GIB)
+    edits = (applied(a_spec()), applied(to_zero(uri=OTHER_SOURCE), address=LETTERS))
+    loads = (asked(Recorded((0.0,)), at=12.0, address=LETTERS),)
+    faults = (ActionsLost(at=11.0, seconds=30.0, share=1.0),)
+    course_of(a_story(*edits, loads=loads, faults=faults, servers=1, behaviour=greedy, other=late))
+
+
+def test_outdated_servers_are_emptied_although_a_model_that_fits_no_device_waits() -> None:
+    """A model that no device could hold was taken to wait for room, so that nothing else moved."""
+    hopeless = a_spec(OTHER_SOURCE, placement=Placement(memory_bytes=17 * GIB))
+    edits = (applied(a_spec(replicas=2)), applied(hopeless, address=LETTERS))
+    simulation, _ = course_of(a_story(*edits, faults=(ServersOutdated(at=30.0),), servers=3))
+    servers = simulation.world.fleet.ready()
+    assert [server.outdated for server in servers] == [False, False]

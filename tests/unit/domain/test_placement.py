@@ -3,10 +3,10 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 
-from domain_builders import CPU, DIGITS, GIB, POOL, SIMULATED, a_holding, a_server, an_address
+from domain_builders import CPU, DIGITS, GIB, NOW, POOL, SIMULATED, a_holding, a_server, an_address
 from domain_strategies import PlacementCase, placement_cases
 from forebay_operator.domain import placement
-from forebay_operator.domain.fleet import Replica, ReplicaKey, ReplicaStage, muster
+from forebay_operator.domain.fleet import Order, OrderKind, Replica, ReplicaKey, ReplicaStage, muster
 from forebay_operator.domain.placement import Claim, Placed, Placement
 from forebay_operator.domain.snapshot import HoldingPhase, Pool, Server, ServerPhase
 
@@ -310,3 +310,19 @@ def test_what_takes_over_is_kept_beside_what_it_takes_over_from_until_it_is_read
     assert not moving.added
     _, (moved,) = placed([old, a_server("new", a_holding())], a_claim(), left=5)
     assert [each.server.name for each in moved.kept] == ["new"]
+
+
+def test_an_order_that_does_not_show_is_given_up_where_others_need_the_room_since() -> None:
+    server = a_server("a", a_holding("filler-a", footprint_bytes=14 * GIB))
+    order = Order(key=ReplicaKey("a", "digits", 1), address=DIGITS, kind=OrderKind.LOAD, sequence=1, at=NOW)
+    fleet = muster([server], {order.key: order})
+    claim = a_claim(present=fleet.of(DIGITS))
+    plan = placement.place(
+        [claim],
+        fleet,
+        retained=kept_on("a"),
+        devices_left={SIMULATED: 1},
+        footprint=lambda replica: replica.footprint_bytes or 4 * GIB,
+    )
+    assert not plan.placed[claim.key].kept
+    assert plan.placed[claim.key].planned == ("",)
