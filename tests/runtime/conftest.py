@@ -9,9 +9,11 @@ from runtime_models import (
     add_model,
     gather_model,
     half_model,
+    open_model,
     put_model,
     slow_model,
     text_model,
+    texts_model,
     two_inputs_model,
     unbatched_model,
 )
@@ -20,6 +22,7 @@ from runtime_servers import Server, running_server, wait_for
 ONE_AT_A_TIME = (
     "instance_group [{ count: 1 }]\nmax_batch_size: 1\ndynamic_batching { default_queue_policy { max_queue_size: 2 } }"
 )
+OPEN_SHAPE = '{kind} [{{ name: "{name}" data_type: TYPE_FP32 dims: [-1, -1] }}]'
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +35,13 @@ def model_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     put_model(repository, "half", half_model())
     put_model(repository, "fixed", unbatched_model())
     put_model(repository, "gather", gather_model())
+    put_model(repository, "texts", texts_model())
+    put_model(
+        repository,
+        "open",
+        open_model(),
+        config=f"{OPEN_SHAPE.format(kind='input', name='x')}{OPEN_SHAPE.format(kind='output', name='y')}",
+    )
     put_model(repository, "slow", slow_model(), config=ONE_AT_A_TIME)
     folder = put_model(
         repository, "labelled", add_model(0.0, width=3), config='output [{ name: "y" label_filename: "names.txt" }]'

@@ -238,6 +238,14 @@ def test_a_restarted_server_loads_what_it_was_told_to_hold(tmp_path: Path, store
         assert ("gone", "1") not in second.index()
 
 
+def test_a_batch_larger_than_the_devices_memory_is_refused_before_it_is_tried(explicit: Server, store: Path, m: str) -> None:
+    refused = explicit.load(m, order(store, 1, 1), ServingConfig(max_batch_size=2**31 - 1))
+    assert refused.status == 400
+    assert "1 batches of 2147483647 rows are too large: it takes 262144.0 MiB of device memory" in refused.json["error"]
+    assert "lower max_batch_size" in refused.json["error"]
+    assert explicit.load(m, order(store, 1, 2), ServingConfig(max_batch_size=8)).status == 200
+
+
 def test_repository_control_needs_the_token_and_inference_does_not(tmp_path: Path, store: Path) -> None:
     token = tmp_path / "token"
     token.write_text("secret\n")

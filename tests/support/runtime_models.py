@@ -56,6 +56,24 @@ def text_model() -> bytes:
     )
 
 
+def texts_model() -> bytes:
+    """Text comes back as it is; BYTES [-1, -1]."""
+    return _model(
+        [helper.make_node("Identity", ["text"], ["same"])],
+        [helper.make_tensor_value_info("text", TensorProto.STRING, ["batch", "n"])],
+        [helper.make_tensor_value_info("same", TensorProto.STRING, ["batch", "n"])],
+    )
+
+
+def open_model() -> bytes:
+    """y = |x|; FP32 [-1, -1]."""
+    return _model(
+        [helper.make_node("Abs", ["x"], ["y"])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "m"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "m"])],
+    )
+
+
 def half_model() -> bytes:
     """FP16 [-1, 4] comes back as it is."""
     return _model(

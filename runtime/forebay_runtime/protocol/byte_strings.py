@@ -17,6 +17,12 @@ def unpack(data: memoryview, count: int, input_name: str) -> npt.NDArray[Any]:
     Raises:
         InvalidArgumentError: the lengths do not add up to the data, or an element is no UTF-8.
     """
+    if count * _LENGTH.size > len(data):
+        # Before the array is made: a client may claim any number of elements.
+        raise InvalidArgumentError(
+            f"incorrect number of elements in BYTES input '{input_name}': expecting {count}, but {len(data)} bytes hold"
+            f" {len(data) // _LENGTH.size} at most"
+        )
     elements = np.empty(count, dtype=object)
     offset = 0
     for index in range(count):

@@ -9,19 +9,25 @@ _RAW_INPUT: Final = 7
 _RAW_OUTPUT_TAG: Final = b"\x32"
 _LENGTH_DELIMITED: Final = 2
 _MORE: Final = 0x80
+_LONGEST_VARINT_BITS: Final = 63
+_MOST_FIELDS: Final = 10_000
+"""Inputs, outputs, parameters and raw tensors together: each costs time here."""
 
 
 def split_request(message: bytes) -> tuple[bytes, list[memoryview]]:
     """Cut a ModelInferRequest into all but its `raw_input_contents`, and those.
 
     Raises:
-        InvalidArgumentError: it is no protobuf message.
+        InvalidArgumentError: it is no protobuf message, or has too many fields.
     """
     view = memoryview(message)
     described: list[memoryview] = []
     raws: list[memoryview] = []
-    position, end = 0, len(message)
+    position, end, count = 0, len(message), 0
     while position < end:
+        count += 1
+        if count > _MOST_FIELDS:
+            raise InvalidArgumentError(f"the request has more than {_MOST_FIELDS} inputs, outputs, parameters and tensors")
         number, content, next_ = _field(message, position)
         if next_ > end:
             raise _truncated()
@@ -64,6 +70,8 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         return byte, position
     value, shift = byte & 0x7F, 7
     while byte >= _MORE:
+        if shift > _LONGEST_VARINT_BITS:
+            raise _truncated()
         byte = data[position]
         position += 1
         value |= (byte & 0x7F) << shift

@@ -19,25 +19,27 @@ from forebay_runtime.protocol.inference import (
     Parameters,
     WantedOutput,
     all_outputs,
+    fitting_rows,
     make_plan,
 )
 from forebay_runtime.protocol.signature import GivenInput, ModelSignature
 from forebay_runtime.protocol.triton_messages import service
 
-_CONTENTS: Final[dict[str, str]] = {
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    "BYTES": "bytes_contents",
+_CONTENTS: Final[dict[str, tuple[str, str]]] = {
+    "BOOL": ("bool_contents", "?"),
+    "INT8": ("int_contents", "i4"),
+    "INT16": ("int_contents", "i4"),
+    "INT32": ("int_contents", "i4"),
+    "INT64": ("int64_contents", "i8"),
+    "UINT8": ("uint_contents", "u4"),
+    "UINT16": ("uint_contents", "u4"),
+    "UINT32": ("uint_contents", "u4"),
+    "UINT64": ("uint64_contents", "u8"),
+    "FP32": ("fp32_contents", "f4"),
+    "FP64": ("fp64_contents", "f8"),
+    "BYTES": ("bytes_contents", "O"),
 }
+"""The field of typed contents for a datatype, and what it holds."""
 _FINAL_ON_REQUEST: Final = "triton_enable_empty_final_response"
 _LONGEST_KEPT: Final = 8192
 _KEPT_ANSWERS: Final = 16
@@ -87,17 +89,22 @@ def plan(description: bytes, signature: ModelSignature, *, raw: bool) -> InferPl
     sizes: dict[str, int] = {}
     arrays: dict[str, Array] = {}
     for tensor in request.inputs:
-        described = GivenInput(tensor.name, DATATYPES.get(tensor.datatype), tuple(tensor.shape))
-        given.append(described)
+        given.append(GivenInput(tensor.name, DATATYPES.get(tensor.datatype), tuple(tensor.shape)))
         if "shared_memory_region" in tensor.parameters:
             raise _no_shared_memory()
+        if not raw and tensor.datatype not in DATATYPES:
+            raise InvalidArgumentError(f"invalid datatype for input {tensor.name}")
+    rows = fitting_rows(signature, request.id, given)
+    for tensor, described in zip(request.inputs, given, strict=True):
         if raw:
             sizes[tensor.name] = _raw_size(tensor, described, signature)
         else:
             arrays[tensor.name] = _typed(tensor, described)
     parameters = _parameters(request.parameters)
-    outputs = tuple(_output(entry, signature) for entry in request.outputs) or all_outputs(signature, binary=True)
-    return make_plan(signature, Description(request.id, given, sizes, arrays, outputs, parameters))
+    # An output that is named twice comes once, as in Triton.
+    wanted = {entry.name: _output(entry, signature) for entry in request.outputs}
+    outputs = tuple(wanted.values()) or all_outputs(signature, binary=True)
+    return make_plan(signature, Description(request.id, rows, given, sizes, arrays, outputs, parameters))
 
 
 def _raw_size(tensor: Any, described: GivenInput, signature: ModelSignature) -> int:
@@ -112,30 +119,31 @@ def _raw_size(tensor: Any, described: GivenInput, signature: ModelSignature) -> 
 
 def _typed(tensor: Any, described: GivenInput) -> Array:
     datatype = described.datatype
-    if datatype is None:
-        raise InvalidArgumentError(f"invalid datatype for input {tensor.name}")
+    assert datatype is not None
     if datatype.name not in _CONTENTS:
         raise InvalidArgumentError(
             f"{datatype.name} input '{tensor.name}' has no typed contents. Please use raw_input_contents"
         )
-    values = getattr(tensor.contents, _CONTENTS[datatype.name])
+    field, held = _CONTENTS[datatype.name]
+    values = getattr(tensor.contents, field)
     if len(values) != prod(described.shape):
         raise InvalidArgumentError(
             f"unexpected number of elements in contents of input '{tensor.name}'. Expected {prod(described.shape)},"
             f" got {len(values)}"
         )
-    return _array(values, datatype, tensor.name).reshape(described.shape)
+    return _array(values, held, datatype, tensor.name).reshape(described.shape)
 
 
-def _array(values: Any, datatype: Datatype, name: str) -> Array:
+def _array(values: Any, held: str, datatype: Datatype, name: str) -> Array:
     if datatype is BYTES:
         return np.array([byte_strings.text(value, name) for value in values], dtype=object)
-    array = np.array(values)
+    # protobuf's containers offer no buffer; this is the fastest way out of them.
+    array = np.fromiter(values, held, len(values))
     if datatype.dtype.kind in "iu" and array.size:
         limits = np.iinfo(datatype.dtype)
         if array.min() < limits.min or array.max() > limits.max:
             raise InvalidArgumentError(f"input '{name}' holds values outside of {datatype.name}: {limits.min} to {limits.max}")
-    return array.astype(datatype.dtype)
+    return array.astype(datatype.dtype, copy=False)
 
 
 def _no_shared_memory() -> UnsupportedError:

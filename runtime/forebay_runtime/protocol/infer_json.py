@@ -17,12 +17,14 @@ from forebay_runtime.protocol.inference import (
     Parameters,
     WantedOutput,
     all_outputs,
+    fitting_rows,
     make_plan,
 )
 from forebay_runtime.protocol.json_fields import JsonObject
 from forebay_runtime.protocol.signature import GivenInput, ModelSignature
 
 _SHARED_MEMORY: Final[str] = "shared_memory_region"
+_MOST_PARAMETERS: Final = 1000
 _ONE_SOURCE: Final = (
     "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', 'shared_memory_region' in "
     "'parameters'. But"
@@ -60,18 +62,14 @@ def plan(description: bytes, signature: ModelSignature) -> InferPlan:
     request = parse_object(description)
     request_id = json_fields.text(request.get("id", ""), "id")
     parameters = _parameters(request.get("parameters", {}))
-    given: list[GivenInput] = []
-    sizes: dict[str, int] = {}
-    arrays: dict[str, Array] = {}
-    for entry in json_fields.array(json_fields.member(request, "inputs", "inputs"), "inputs"):
-        source = _input(json_fields.json_object(entry, "inputs"))
-        given.append(source.given)
-        if source.size is None:
-            arrays[source.given.name] = _json_array(source)
-        else:
-            sizes[source.given.name] = source.size
+    entries = json_fields.array(json_fields.member(request, "inputs", "inputs"), "inputs")
+    sources = [_input(json_fields.json_object(entry, "inputs")) for entry in entries]
+    given = [source.given for source in sources]
+    rows = fitting_rows(signature, request_id, given)
+    sizes = {source.given.name: source.size for source in sources if source.size is not None}
+    arrays = {source.given.name: _json_array(source) for source in sources if source.size is None}
     outputs = _outputs(request.get("outputs"), signature, parameters)
-    return make_plan(signature, Description(request_id, given, sizes, arrays, outputs, parameters))
+    return make_plan(signature, Description(request_id, rows, given, sizes, arrays, outputs, parameters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +87,8 @@ def _input(entry: JsonObject) -> _Source:
     datatype = json_fields.text(json_fields.member(entry, "datatype", "datatype"), "datatype")
     shape = json_fields.array(json_fields.member(entry, "shape", "shape"), "shape")
     dims = tuple(json_fields.unsigned(dim, "shape") for dim in shape)
+    if size is None and datatype not in DATATYPES:
+        raise InvalidArgumentError(f"invalid datatype for input {name}")
     return _Source(GivenInput(name, DATATYPES.get(datatype), dims), size, entry.get("data"))
 
 
@@ -106,8 +106,7 @@ def _binary_size(entry: JsonObject) -> int | None:
 
 def _json_array(source: _Source) -> Array:
     given = source.given
-    if given.datatype is None:
-        raise InvalidArgumentError(f"invalid datatype for input {given.name}")
+    assert given.datatype is not None
     return json_data.array_of(source.data, given.datatype, given.shape, given.name)
 
 
@@ -117,7 +116,10 @@ def _no_shared_memory() -> UnsupportedError:
 
 def _parameters(value: Any) -> Parameters:
     timeout_us, binary = 0, False
-    for key, setting in json_fields.json_object(value, "parameters").items():
+    settings = json_fields.json_object(value, "parameters")
+    if len(settings) > _MOST_PARAMETERS:
+        raise InvalidArgumentError(f"the request has {len(settings)} parameters, expected {_MOST_PARAMETERS} at most")
+    for key, setting in settings.items():
         match key:
             case "timeout":
                 timeout_us = json_fields.unsigned(setting, key)
@@ -139,7 +141,9 @@ def _outputs(value: Any, signature: ModelSignature, parameters: Parameters) -> t
     entries = json_fields.array(value, "outputs") if value is not None else []
     if not entries:
         return all_outputs(signature, binary=parameters.binary_output)
-    return tuple(_output(json_fields.json_object(entry, "outputs"), signature, parameters) for entry in entries)
+    wanted = (_output(json_fields.json_object(entry, "outputs"), signature, parameters) for entry in entries)
+    # One that is named twice comes once, as in Triton.
+    return tuple({output.tensor.name: output for output in wanted}.values())
 
 
 def _output(entry: JsonObject, signature: ModelSignature, parameters: Parameters) -> WantedOutput:
@@ -179,7 +183,8 @@ def raw_plan(signature: ModelSignature, size: int) -> InferPlan:
     shape = (1, *dims) if signature.max_batch_size else tuple(dims)
     outputs = all_outputs(signature, binary=True)
     given = [GivenInput(tensor.name, tensor.datatype, shape)]
-    return make_plan(signature, Description("", given, {tensor.name: size}, {}, outputs))
+    rows = fitting_rows(signature, "", given)
+    return make_plan(signature, Description("", rows, given, {tensor.name: size}, {}, outputs))
 
 
 def raw_parts(plan: InferPlan, body: memoryview) -> list[memoryview]:

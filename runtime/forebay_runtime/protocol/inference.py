@@ -72,12 +72,13 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A request as its sender describes it, not yet compared with the model.
+    """A request as its sender describes it; its inputs have been found to fit the model.
 
     Each input has either a size in `sizes` (its bytes come separately) or an array in `arrays`.
     """
 
     request_id: str
+    rows: int
     inputs: Sequence[GivenInput]
     sizes: Mapping[str, int]
     arrays: Mapping[str, Array]
@@ -85,14 +86,25 @@ class Description:
     parameters: Parameters = Parameters()
 
 
-def make_plan(signature: ModelSignature, described: Description) -> InferPlan:
-    """Check a request's description against the model.
+def fitting_rows(signature: ModelSignature, request_id: str, given: Sequence[GivenInput]) -> int:
+    """How many rows of a batch the request fills. To be asked before any data of it is read, which may cost much.
 
     Raises:
-        InvalidArgumentError: it does not fit; the message is Triton's.
+        InvalidArgumentError: the inputs do not fit the model; the message is Triton's.
     """
     try:
-        rows = rows_of(signature, described.inputs)
+        return rows_of(signature, given)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(with_request_id(request_id, error.message)) from None
+
+
+def make_plan(signature: ModelSignature, described: Description) -> InferPlan:
+    """The plan of a request whose inputs fit the model.
+
+    Raises:
+        InvalidArgumentError: their sizes do not; the message is Triton's.
+    """
+    try:
         inputs = tuple(
             _planned(signature, tensor, described.sizes[tensor.name])
             for tensor in described.inputs
@@ -104,7 +116,7 @@ def make_plan(signature: ModelSignature, described: Description) -> InferPlan:
     shapes = {tensor.name: tensor.shape[skip:] for tensor in described.inputs}
     return InferPlan(
         request_id=described.request_id,
-        rows=rows,
+        rows=described.rows,
         shape=tuple(shapes[tensor.name] for tensor in signature.inputs),
         inputs=inputs,
         outputs=tuple(described.outputs),

@@ -31,17 +31,24 @@ def array_of(data: Any, datatype: Datatype, shape: tuple[int, ...], name: str) -
     if not isinstance(data, list):
         raise InternalError("Unable to parse 'data': attempt to access JSON non-array as array")
     elements: list[Any] = data
+    if len(elements) > max(1, prod(shape)):
+        # Lists of wrong lengths are not looked at any further: numpy would take long.
+        raise _wrong_shape()
     flat = _strings(elements) if datatype is BYTES else _numbers(elements, datatype, name)
     if flat.size != prod(shape):
-        raise InternalError("Unable to parse 'data': Shape does not match true shape of 'data' field")
+        raise _wrong_shape()
     return flat.reshape(shape)
+
+
+def _wrong_shape() -> InternalError:
+    return InternalError("Unable to parse 'data': Shape does not match true shape of 'data' field")
 
 
 def _numbers(data: list[Any], datatype: Datatype, name: str) -> Array:
     try:
         values = _array(data, datatype)
     except (ValueError, OverflowError):
-        raise InternalError("Unable to parse 'data': Shape does not match true shape of 'data' field") from None
+        raise _wrong_shape() from None
     if values.dtype.kind not in _KINDS[datatype.dtype.kind]:
         raise InternalError(f"Unable to parse 'data': expected {datatype.name} values for input '{name}'")
     if datatype.dtype.kind in "iu" and values.size:
@@ -68,7 +75,7 @@ def _strings(data: list[Any]) -> Array:
     try:
         elements = np.array(data, dtype=object)
     except ValueError:
-        raise InternalError("Unable to parse 'data': Shape does not match true shape of 'data' field") from None
+        raise _wrong_shape() from None
     if not all(isinstance(element, str) for element in elements.ravel()):
         raise InternalError("Unable to parse JSON bytes array: attempt to access JSON non-string as string")
     return elements

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Final, TypeAlias
 
 from google.protobuf import json_format, text_format
@@ -21,6 +22,9 @@ _BACKENDS: Final = ("", "onnxruntime")
 _PLATFORMS: Final = ("", "onnxruntime_onnx")
 _NOT_SERVED: Final = ("sequence_batching", "ensemble_scheduling")
 _PROVIDER_PARAMETER: Final = "forebay_provider"
+_MOST_INSTANCES: Final = 256
+_LONGEST_JSON: Final = 1 << 20
+_LONGEST_DELAY_US: Final = 3600 * 1_000_000
 
 
 class ConfigError(ValueError):
@@ -48,8 +52,10 @@ def from_json(text: str) -> ModelConfig:
     """Read the JSON form, as the load call's `config` parameter brings it.
 
     Raises:
-        ConfigError: it is no JSON, or names a field that does not exist.
+        ConfigError: it is no JSON, names a field that does not exist, or is larger than any configuration.
     """
+    if len(text) > _LONGEST_JSON:
+        raise ConfigError(f"the model configuration (JSON) has {len(text)} characters, expected {_LONGEST_JSON} at most")
     try:
         return json_format.Parse(text, empty())
     except json_format.ParseError as error:
@@ -101,6 +107,12 @@ class ModelInterface:
 
     inputs: tuple[ModelTensor, ...]
     outputs: tuple[ModelTensor, ...]
+
+    def least_bytes(self, rows: int) -> int:
+        """What the inputs and outputs of a batch take at least: dimensions that vary count as 1."""
+        tensors = (*self.inputs, *self.outputs)
+        each = [tensor.datatype.itemsize * prod(max(1, dim) for dim in tensor.shape) for tensor in tensors]
+        return max(1, rows) * sum(each)
 
     @property
     def takes_batches(self) -> bool:
@@ -229,6 +241,8 @@ def _signatures(
     by_name = {tensor.name: tensor for tensor in declared}
     tensors: list[TensorSignature] = []
     for entry in configured:
+        if any(known.name == entry.name for known in tensors):
+            raise ConfigError(f"the configuration of model '{config.name}' names {kind} '{entry.name}' twice")
         tensor = by_name.get(entry.name)
         if tensor is None:
             raise ConfigError(f"unexpected inference {kind} '{entry.name}', allowed {kind}s are: {', '.join(sorted(by_name))}")
@@ -242,6 +256,11 @@ def _signatures(
 def _signature(config: ModelConfig, entry: Any, declared: ModelTensor, labels: tuple[str, ...]) -> TensorSignature:
     datatype = datatypes.of_config(messages.DataType.Name(entry.data_type))
     dims = tuple(entry.dims)
+    if any(dim < -1 for dim in dims):
+        raise ConfigError(
+            f"the configuration of model '{config.name}' gives '{entry.name}' the dims {list(dims)}: a dimension is a size, or"
+            " -1 where it varies"
+        )
     full = (-1, *dims) if config.max_batch_size else dims
     if datatype is not declared.datatype:
         found = datatype.name if datatype else "none"
@@ -263,6 +282,17 @@ def _signature(config: ModelConfig, entry: Any, declared: ModelTensor, labels: t
 def _with_scheduling(config: ModelConfig, signature: ModelSignature) -> ServedAs:
     batching = config.dynamic_batching
     policy = batching.default_queue_policy
+    for size in batching.preferred_batch_size:
+        if not 0 < size <= config.max_batch_size:
+            raise ConfigError(
+                f"preferred_batch_size of model '{config.name}' has {size}; it must be above 0 and not above"
+                f" max_batch_size, which is {config.max_batch_size}"
+            )
+    if batching.max_queue_delay_microseconds > _LONGEST_DELAY_US:
+        raise ConfigError(
+            f"max_queue_delay_microseconds of model '{config.name}' is {batching.max_queue_delay_microseconds}; requests would"
+            f" wait for hours to be joined, expected {_LONGEST_DELAY_US} at most"
+        )
     return ServedAs(
         config=config,
         signature=signature,
@@ -272,8 +302,19 @@ def _with_scheduling(config: ModelConfig, signature: ModelSignature) -> ServedAs
         default_timeout_us=policy.default_timeout_microseconds,
         delay_when_late=policy.timeout_action == messages.ModelQueuePolicy.DELAY,
         timeout_override=policy.allow_timeout_override,
-        instances=sum(group.count or 1 for group in config.instance_group),
+        instances=_instances(config),
     )
+
+
+def _instances(config: ModelConfig) -> int:
+    count = 0
+    for group in config.instance_group:
+        if group.count < 0:
+            raise ConfigError(f"instance_group.count of model '{config.name}' is {group.count}; it must be 1 or more")
+        count += group.count or 1
+    if count > _MOST_INSTANCES:
+        raise ConfigError(f"model '{config.name}' asks for {count} instances, expected {_MOST_INSTANCES} at most")
+    return count
 
 
 def provider(config: ModelConfig) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
 from typing import Final
 
-from forebay_runtime.protocol.datatypes import Datatype
+from forebay_runtime.protocol.datatypes import BYTES, Datatype
 from forebay_runtime.protocol.errors import InvalidArgumentError
 
 _BATCH_NOTE: Final = (
@@ -12,6 +14,12 @@ _BATCH_NOTE: Final = (
     "shape. If you want to specify the full shape including the batch dim in your input dims config, try setting "
     "max_batch_size to zero. See the model configuration docs for more info on max_batch_size."
 )
+
+_MOST_ELEMENTS: Final = 1 << 48
+_MOST_NAMED: Final = 32
+_JSON_AROUND: Final = 1 << 20
+_JSON_EACH: Final = 64
+"""More bytes than a number takes in JSON, with brackets, spaces and line breaks around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,18 @@ class GivenInput:
     shape: tuple[int, ...]
 
 
+@lru_cache(maxsize=256)
+def longest_json(signature: ModelSignature) -> int | None:
+    """The most bytes that the JSON of a request which fits the model can sensibly have; None: its inputs are not bounded.
+
+    Reading JSON takes long and many times its memory, so what cannot be right is not read.
+    """
+    if any(dim == -1 or tensor.datatype is BYTES for tensor in signature.inputs for dim in tensor.dims or (1,)):
+        return None
+    elements = sum(prod(tensor.dims) for tensor in signature.inputs) * max(1, signature.max_batch_size)
+    return _JSON_AROUND + _JSON_EACH * elements
+
+
 def rows_of(signature: ModelSignature, given: Sequence[GivenInput]) -> int:
     """How many rows of a batch the request fills, once its inputs are found to fit the model.
 
@@ -76,7 +96,8 @@ def rows_of(signature: ModelSignature, given: Sequence[GivenInput]) -> int:
 
 def _check_names(signature: ModelSignature, given: Sequence[GivenInput]) -> None:
     names = [tensor.name for tensor in given]
-    missing = [tensor.name for tensor in signature.inputs if tensor.name not in names]
+    known = frozenset(names)
+    missing = [tensor.name for tensor in signature.inputs if tensor.name not in known]
     if len(names) != len(signature.inputs):
         raise InvalidArgumentError(
             f"expected {len(signature.inputs)} inputs but got {len(names)} inputs for model '{signature.name}'."
@@ -123,6 +144,10 @@ def _check_tensor(signature: ModelSignature, given: GivenInput) -> None:
             f"All input dimensions should be specified for input '{given.name}' for model '{signature.name}',"
             f" got {_dims(given.shape)}"
         )
+    if prod(max(1, dim) for dim in given.shape) > _MOST_ELEMENTS:
+        raise InvalidArgumentError(
+            f"shape {_dims(given.shape)} of input '{given.name}' for model '{signature.name}' is larger than any tensor can be"
+        )
     dims = signature.full_dims(expected)
     if len(dims) != len(given.shape) or any(want not in (-1, got) for want, got in zip(dims, given.shape, strict=True)):
         note = _BATCH_NOTE if signature.max_batch_size else ""
@@ -133,7 +158,8 @@ def _check_tensor(signature: ModelSignature, given: GivenInput) -> None:
 
 
 def _quoted(names: Sequence[str]) -> str:
-    return "[" + ",".join(f"'{name}'" for name in names) + "]"
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return "[" + ",".join(f"'{name}'" for name in names[:_MOST_NAMED]) + more + "]"
 
 
 def _repeated(names: Sequence[str]) -> str:

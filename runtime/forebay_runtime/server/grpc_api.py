@@ -6,9 +6,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 
 from forebay_runtime.domain.lifecycle import State
-from forebay_runtime.protocol.errors import InternalError, RequestError, RestrictedError, UnsupportedError
+from forebay_runtime.protocol.errors import (
+    InternalError,
+    InvalidArgumentError,
+    RequestError,
+    RestrictedError,
+    UnsupportedError,
+)
 from forebay_runtime.protocol.triton_messages import service
 from forebay_runtime.server import grpc_status
 from forebay_runtime.service import descriptions, repository_orders
@@ -46,15 +53,15 @@ class GrpcApi:
             "RepositoryModelUnload": self._repository_unload,
         }
 
-    def behaviour(self, method: str) -> Callable[[Any, Any], Any]:
+    def behaviour(self, method: str, request_type: Any) -> Callable[[bytes, Any], Any]:
         """The handler of an RPC, for grpcio: called in a thread, it works in the event loop and returns the response."""
         handler = self._handlers.get(method)
 
-        def call(request: Any, context: Any) -> Any:
+        def call(message: bytes, context: Any) -> Any:
             if handler is None:
                 grpc_status.abort(context, UnsupportedError(f"{method} is not supported by this server"))
             try:
-                work = self._work(handler, request, context.invocation_metadata())
+                work = self._work(handler, _parsed(request_type, message), context.invocation_metadata())
                 return asyncio.run_coroutine_threadsafe(work, self._loop).result()
             except RequestError as error:
                 grpc_status.abort(context, error)
@@ -127,6 +134,13 @@ class GrpcApi:
         given = next((value for key, value in metadata if key == headers.REPOSITORY_TOKEN), "")
         if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
             raise RestrictedError(f"This protocol is restricted, expecting header '{headers.REPOSITORY_TOKEN}'")
+
+
+def _parsed(request_type: Any, message: bytes) -> Any:
+    try:
+        return request_type.FromString(message)
+    except DecodeError as error:
+        raise InvalidArgumentError(f"the request is no {request_type.DESCRIPTOR.name}: {error}") from None
 
 
 def _order_parameters(request: Any) -> dict[str, Any]:

@@ -90,10 +90,10 @@ def _threads_of_methods(by_kind: Mapping[str, CallThreads]) -> dict[str, CallThr
 def _handlers(api: GrpcApi, inference: GrpcInference, threads: Mapping[str, CallThreads]) -> dict[str, Any]:
     handlers: dict[str, Any] = {}
     for method in _methods():
-        request = getattr(service, method.input_type.name)
         response = getattr(service, method.output_type.name)
-        behaviour = _in_threads(api.behaviour(method.name), threads[f"/{_SERVICE}/{method.name}"])
-        handlers[method.name] = grpc.unary_unary_rpc_method_handler(behaviour, request.FromString, response.SerializeToString)
+        request = getattr(service, method.input_type.name)
+        behaviour = _in_threads(api.behaviour(method.name, request), threads[f"/{_SERVICE}/{method.name}"])
+        handlers[method.name] = grpc.unary_unary_rpc_method_handler(behaviour, None, response.SerializeToString)
     # Bytes in and out: tensors are cut out of the message, not parsed.
     infer = _in_threads(inference.infer, threads[f"/{_SERVICE}/ModelInfer"])
     handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(infer)

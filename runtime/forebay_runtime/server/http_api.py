@@ -17,6 +17,7 @@ from forebay_runtime.protocol.errors import (
 )
 from forebay_runtime.protocol.http_answers import BINARY, JSON, TEXT, HttpAnswer, error_answer, json_answer
 from forebay_runtime.protocol.inference import Array, InferPlan, tail_parts, tensors
+from forebay_runtime.protocol.signature import longest_json
 from forebay_runtime.server.http_connection import Exchange
 from forebay_runtime.server.http_routes import Handler, match
 from forebay_runtime.service import descriptions, repository_orders
@@ -30,6 +31,7 @@ _log = Logger(__name__)
 _HEADER_LENGTH: Final = "inference-header-content-length"
 _HEADER_LENGTH_NAME: Final = "Inference-Header-Content-Length"
 _MOST_DIGITS: Final = 20
+_SHORT_JSON: Final = 1 << 20
 _EMPTY: Final = HttpAnswer(content_type=TEXT)
 _NOT_FOUND: Final = HttpAnswer(404, (http_answers.error_body("Not Found"),), TEXT)
 _NOT_ALLOWED: Final = HttpAnswer(405, (http_answers.error_body("Method Not Allowed"),), TEXT)
@@ -192,6 +194,11 @@ def _understand(loaded: LoadedVersion, exchange: Exchange, body: memoryview) -> 
     if length == 0:
         plan = infer_json.raw_plan(loaded.signature, len(body))
         return plan, tensors(plan, infer_json.raw_parts(plan, body))
+    most = None if length <= _SHORT_JSON else longest_json(loaded.signature)
+    if most is not None and length > most:
+        raise InvalidArgumentError(
+            f"the JSON of the request has {length} bytes, a request for model '{loaded.key.model}' needs {most} at most"
+        )
     description = bytes(body[:length])
     plan = loaded.http_plans.get(description) or loaded.http_plans.keep(
         description, infer_json.plan(description, loaded.signature)

@@ -14,6 +14,8 @@ Handler = Callable[[Exchange, Mapping[str, str]], HttpAnswer | Awaitable[HttpAns
 
 _MODEL: Final = r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[0-9]+))?"
 
+_LONGEST_KEPT: Final = 512
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -58,11 +60,17 @@ ROUTES: Final = (
 )
 
 
-@lru_cache(maxsize=4096)
 def match(path: str) -> Match | None:
     """The route of a path, whatever the verb."""
+    return _kept_match(path) if len(path) <= _LONGEST_KEPT else _match(path)
+
+
+def _match(path: str) -> Match | None:
     for route in ROUTES:
         found = route.pattern.fullmatch(path)
         if found is not None:
             return Match(route, {key: value for key, value in found.groupdict().items() if value is not None})
     return None
+
+
+_kept_match = lru_cache(maxsize=4096)(_match)

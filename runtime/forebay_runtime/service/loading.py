@@ -118,6 +118,7 @@ class Loader:
         estimate = footing.estimate(max(1, served.signature.max_batch_size))
         if self.device.kind == "simulated":
             self._check(footing, estimate)
+        self._check_batches(session, served)
         inline = _warm_up(session, served, self.device)
         grown = max(0, self.device.used_bytes() - used_before)
         footprint = self.device.footprint(grown, size_of(footing.model_file), estimate)
@@ -133,6 +134,17 @@ class Loader:
         refusal = self._ledger.check(footprint, footing.memory_limit)
         if isinstance(refusal, DoesNotFit):
             raise LoadRefusedError(refusal.reason)
+
+    def _check_batches(self, session: OnnxSession, served: ServedAs) -> None:
+        """Refuse before the warm-up what cannot succeed: it would take the memory of all that is served here."""
+        rows = served.signature.max_batch_size
+        least = session.interface.least_bytes(rows) * served.instances
+        refusal = self._ledger.check(least)
+        if isinstance(refusal, DoesNotFit):
+            raise LoadRefusedError(
+                f"the inputs and outputs of {served.instances} batches of {max(1, rows)} rows are too large: {refusal.reason};"
+                " lower max_batch_size or the number of instances"
+            )
 
     def _version(self, footing: Footing, loaded: _Loaded) -> LoadedVersion:
         served, statistics = loaded.served, Statistics()

@@ -76,6 +76,16 @@ def test_what_the_scheduler_needs_is_read() -> None:
         pytest.param('output [{name: "z"}]', "unexpected inference output 'z'", id="output"),
         pytest.param('input [{name: "x" data_type: TYPE_INT8}]', "the datatype INT8, the model file FP32", id="datatype"),
         pytest.param('input [{name: "x" dims: [3]}]', "the model expects 2 dimensions", id="dims"),
+        pytest.param('input [{name: "x" dims: [-7]}]', "a dimension is a size, or -1 where it varies", id="negative dims"),
+        pytest.param(
+            'input [{name: "x" data_type: TYPE_FP32 dims: [16]}, {name: "x"}]', "names input 'x' twice", id="input twice"
+        ),
+        pytest.param("instance_group [{ count: -3 }]", "must be 1 or more", id="negative instances"),
+        pytest.param("instance_group [{ count: 2147483647 }]", "asks for 2147483647 instances, expected 256", id="instances"),
+        pytest.param("instance_group [{}, { count: 256 }]", "asks for 257 instances", id="instances together"),
+        pytest.param("max_batch_size: 4 dynamic_batching { preferred_batch_size: 0 }", "above 0", id="preferred zero"),
+        pytest.param("max_batch_size: 4 dynamic_batching { preferred_batch_size: 5 }", "which is 4", id="preferred"),
+        pytest.param("dynamic_batching { max_queue_delay_microseconds: 4000000000 }", "wait for hours", id="delay"),
         pytest.param('input [{name: "x" dims: [16] reshape { shape: [4, 4] }}]', "uses reshape", id="reshape"),
     ],
 )
@@ -110,6 +120,12 @@ def test_a_model_told_to_take_no_batches_takes_none() -> None:
     config = model_config.from_json(json.dumps(ServingConfig(max_batch_size=0).to_triton_config("m")))
     result = model_config.served_as(model_config.complete(config, "m", interface(-1, 4), 0), 1, interface(-1, 4), {})
     assert (result.signature.max_batch_size, result.signature.inputs[0].dims) == (0, (-1, 4))
+
+
+def test_a_configuration_larger_than_any_is_not_read() -> None:
+    for text in ("x" * (2 << 20), "[" * 100_000, '{"a":' * 100_000):
+        with pytest.raises(ConfigError, match=r"the model configuration \(JSON\)"):
+            model_config.from_json(text)
 
 
 def test_configurations_that_say_the_same_are_one() -> None:
