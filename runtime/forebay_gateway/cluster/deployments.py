@@ -18,11 +18,13 @@ def route_of(content: Json, hold: HoldLimits) -> Route:
         ValueError: the status says what cannot be routed to; the message names it.
     """
     held = held_route(address_of(content), hold)
-    if (content.get("spec") or {}).get("stopped"):
+    if _part(content, "spec").get("stopped"):
         return held.model_copy(update={"state": "stopped", "reason": STOPPED})
-    traffic = (content.get("status") or {}).get("traffic") or ()
+    traffic = _part(content, "status").get("traffic")
     if not traffic:
         return held
+    if not isinstance(traffic, list):
+        raise ValueError("status.traffic is no list")  # noqa: TRY004  (what an object says is a value)
     route = held.model_copy(update={"state": "routed", "versions": tuple(_version(share) for share in traffic)})
     for complaint in complaints_of(route):
         raise ValueError(complaint)
@@ -35,6 +37,11 @@ def address_of(content: Json) -> ModelAddress:
 
 def held_route(address: ModelAddress, hold: HoldLimits) -> Route:
     return Route(namespace=address.namespace, name=address.name, state="held", hold=hold)
+
+
+def _part(content: Json, name: str) -> Json:
+    part = content.get(name)
+    return part if isinstance(part, Mapping) else {}
 
 
 def _version(share: Json) -> WeightedVersion:
