@@ -1,5 +1,8 @@
-"""The command line: `forebay COMMAND …`. Exit status 0: done; 1: refused or failed; 2: wrong usage; 3: no `forebay up` runs;
-4: there is no such ModelDeployment."""
+"""The command line: `forebay COMMAND …`, and `kubectl forebay COMMAND …` where it is called `kubectl-forebay`.
+
+Exit status 0: done; 1: refused or failed; 2: wrong usage; 3: no `forebay up` runs, or no cluster answers; 4: there is no such
+ModelDeployment.
+"""
 
 import argparse
 import importlib
@@ -7,6 +10,7 @@ import importlib.metadata
 import io
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from forebay_operator.cli.connection import CommandError
@@ -26,15 +30,23 @@ COMMANDS: Final = {
     "autoscaler": "autoscaler",
 }
 """The module of each command."""
+OF_CLUSTERS: Final = ("apply", "get", "top", "explain", "logs", "delete", "crd")
+"""The commands that kubectl's plugin has: what is about a cluster."""
+_PLUGIN: Final = "kubectl-forebay"
 _INTERRUPTED: Final = 130
 
 
-def parser(only: str | None = None) -> argparse.ArgumentParser:
-    """The whole command line, or as much of it as one command needs: each has imports of its own, and should start at once."""
-    top_level = argparse.ArgumentParser(prog="forebay", description="Model deployments on GPUs.")
+def parser(only: str | None = None, *, plugin: bool = False) -> argparse.ArgumentParser:
+    """The whole command line, or as much of it as one command needs: each has imports of its own, and should start at once.
+    As a plugin of kubectl it is always about a cluster."""
+    known = OF_CLUSTERS if plugin else tuple(COMMANDS)
+    top_level = argparse.ArgumentParser(
+        prog="kubectl forebay" if plugin else "forebay", description="Model deployments on GPUs."
+    )
+    top_level.set_defaults(cluster=plugin)
     top_level.add_argument("--version", action="version", version=f"forebay {importlib.metadata.version('forebay')}")
     commands = top_level.add_subparsers(metavar="COMMAND", required=True)
-    add_commands(commands, [only] if only in COMMANDS else COMMANDS)
+    add_commands(commands, [only] if only and only in known else known)
     return top_level
 
 
@@ -51,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A terminal that cannot show a sign shows another; no command fails for it.
             stream.reconfigure(errors="replace")
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser(given[0] if given else None).parse_args(given)
+    plugin = Path(sys.argv[0]).name == _PLUGIN
+    options = parser(given[0] if given else None, plugin=plugin).parse_args(given)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)

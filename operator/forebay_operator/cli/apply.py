@@ -23,6 +23,12 @@ def add(commands: Commands) -> None:
         default=[],
         help="the same, as kubectl has it",
     )
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        metavar="NS",
+        help="the namespace of objects that name none (default: default; in a cluster the context's)",
+    )
     add_connection(parser)
     parser.set_defaults(run=run)
 
@@ -32,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if not names:
         raise CommandError("say which files to apply: `forebay apply FILE…`", WRONG_USAGE)
     texts, problems = _texts(_files(names))
-    verdict = connect(options).apply(texts)
+    verdict = connect(options).apply(texts, options.namespace)
     for address, outcome in verdict.outcomes:
         print(f"modeldeployment {address} {outcome}")  # noqa: T201 - what was asked for
     problems += verdict.problems

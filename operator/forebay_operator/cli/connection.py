@@ -90,8 +90,8 @@ class Connection(Protocol):
         """The load as it is now, each time it is asked: models, servers and the time. Ends where there is no more."""
         ...
 
-    def apply(self, texts: Sequence[Text]) -> Verdict:
-        """Add or change models."""
+    def apply(self, texts: Sequence[Text], namespace: str | None) -> Verdict:
+        """Add or change models. `namespace`: that of objects that name none; None: the default."""
         ...
 
     def delete(self, address: ModelAddress) -> str:

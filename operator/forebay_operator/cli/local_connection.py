@@ -68,9 +68,9 @@ class LocalConnection:
             yield _of_namespace(self._api.get("/top"), namespace)
             time.sleep(_PERIOD_S)
 
-    def apply(self, texts: Sequence[Text]) -> Verdict:
+    def apply(self, texts: Sequence[Text], namespace: str | None) -> Verdict:
         documents = [{"name": each.name, "folder": each.folder, "text": each.text} for each in texts]
-        said = self._api.post("/apply", {"documents": documents})
+        said = self._api.post("/apply", {"documents": documents, "namespace": namespace or ""})
         return Verdict([(each["address"], each["outcome"]) for each in said["results"]], said["problems"])
 
     def delete(self, address: ModelAddress) -> str:

@@ -9,6 +9,7 @@ import urllib3
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.config.config_exception import ConfigException
+from yaml import YAMLError
 
 from forebay_operator.cli.connection import NOT_RUNNING, WRONG_USAGE, CommandError
 
@@ -43,8 +44,12 @@ def access(kubeconfig: Path | None, context: str | None) -> Access:
         raise CommandError(_no_kubeconfig(kubeconfig), NOT_RUNNING)
     try:
         return _of_context(os.pathsep.join(files), context)
-    except ConfigException as error:
-        raise CommandError(f"the kubeconfig {', '.join(files)} cannot be used: {error}", NOT_RUNNING) from None
+    except (ConfigException, YAMLError, OSError, LookupError, TypeError, AttributeError, ValueError) as error:
+        # The library fails in many ways at what is no kubeconfig.
+        why = " ".join(str(error).split())
+        raise CommandError(
+            f"the kubeconfig {', '.join(files)} cannot be used ({why}): mend it, or name another", NOT_RUNNING
+        ) from None
 
 
 def _files(kubeconfig: Path | None) -> list[str]:

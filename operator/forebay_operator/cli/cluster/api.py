@@ -35,17 +35,15 @@ class ClusterApi:
         self._access = access
 
     def get(self, path: str) -> Json:
-        content: Json = json.loads(self._ask("GET", path))
-        return content
+        return self._read(self._ask("GET", path))
 
     def all(self, path: str, **query: str) -> list[Json]:
         """Every object of a listing."""
         found: list[Json] = []
         more = ""
         while True:
-            page: Json = json.loads(
-                self._ask("GET", path, {**query, "limit": str(_PAGE), **({"continue": more} if more else {})})
-            )
+            paging = {"limit": str(_PAGE)} | ({"continue": more} if more else {})
+            page = self._read(self._ask("GET", path, query | paging))
             found += page.get("items") or []
             more = (page.get("metadata") or {}).get("continue", "")
             if not more:
@@ -57,8 +55,7 @@ class ClusterApi:
     def apply(self, path: str, body: Json) -> Json:
         """Server-side apply: the fields of the body are ours from now on."""
         query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
-        content: Json = json.loads(self._ask("PATCH", path, query, json.dumps(body), _APPLY))
-        return content
+        return self._read(self._ask("PATCH", path, query, json.dumps(body), _APPLY))
 
     def delete(self, path: str) -> None:
         self._ask("DELETE", path, {"propagationPolicy": "Background"})
@@ -86,6 +83,13 @@ class ClusterApi:
             raise self._refusal(answer.status, content, path)
         return content
 
+    def _read(self, content: bytes) -> Json:
+        said = _object_in(content)
+        if said is None:
+            begins = content[:80].decode(errors="replace")
+            raise CommandError(f"{self._access.described} is no API server: it answers with no JSON object, but {begins!r}")
+        return said
+
     def _unreachable(self, error: Exception) -> str:
         why = str(getattr(error, "reason", None) or error).splitlines()[-1]
         return (
@@ -94,7 +98,7 @@ class ClusterApi:
         )
 
     def _refusal(self, status: int, content: bytes, path: str) -> CommandError:
-        said = _status_of(content)
+        said = _object_in(content) or {}
         message = str(said.get("message") or content.decode(errors="replace").strip()[:500] or f"status {status}")
         if status == http.client.UNAUTHORIZED:
             return CommandError(
@@ -117,10 +121,10 @@ class ClusterApi:
         return NotThereError(message)
 
 
-def _status_of(content: bytes) -> Json:
-    """The Status in which an API server answers; empty: it is none."""
+def _object_in(content: bytes) -> Json | None:
+    """The JSON object in an answer; None: there is none."""
     try:
         said: Any = json.loads(content)
     except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
+        return None
+    return said if isinstance(said, dict) else None

@@ -69,11 +69,11 @@ class ClusterConnection:
             yield picture(deployments, self._server_pods(namespace), time.time())
             time.sleep(_PERIOD_S)
 
-    def apply(self, texts: Sequence[Text]) -> Verdict:
+    def apply(self, texts: Sequence[Text], namespace: str | None) -> Verdict:
         outcomes: list[tuple[str, str]] = []
         problems: list[str] = []
         for text in texts:
-            loaded = load_text(text.text, text.name, Path(text.folder), self.namespace)
+            loaded = load_text(text.text, text.name, Path(text.folder), namespace or self.namespace)
             problems += map(str, loaded.problems)
             for wanted in loaded.objects:
                 place = str(loaded.origins[wanted.address])

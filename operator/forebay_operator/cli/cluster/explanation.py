@@ -12,6 +12,7 @@ from forebay_operator.domain.wording import seconds_text
 from forebay_operator.manifests import names
 from forebay_operator.worlds.explanation import Chapter, artifact_text, asked, decided, missing, route_text
 from forebay_operator.worlds.kubernetes import pods
+from forebay_operator.worlds.kubernetes.conversion_pods import progress_of
 from forebay_operator.worlds.kubernetes.store import Seen
 
 _LATELY: Final = 8
@@ -73,9 +74,7 @@ def _conversion(found: Gathered, now: float) -> Iterator[str]:
 def _progress(found: Gathered) -> str:
     if not found.job_pods:
         return pods.refused_pod(found.refused) if found.refused else "its pod is being made"
-    pod = max(found.job_pods, key=pods.created_at)
-    hindrance = pods.hindrance(pod)
-    return f"pod {pod.name} does not start. {hindrance}" if hindrance else f"pod {pod.name} is {state_of(pod)}"
+    return progress_of(max(found.job_pods, key=pods.created_at))
 
 
 def _servers(found: Gathered) -> Iterator[str]:

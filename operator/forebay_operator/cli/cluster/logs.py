@@ -22,17 +22,19 @@ class PodLogs:
 
     api: ClusterApi
     model: str
-    _last: dict[str, str] = field(default_factory=dict[str, str])
-    """The time of the last line that was read of each pod, as the kubelet wrote it."""
+    _last: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """The time of the last line that was read of each container of a pod (by uid), as the kubelet wrote it."""
     _told: set[str] = field(default_factory=set[str])
 
     def more(self, found: Gathered) -> list[str]:
         """What was written since the last call, in the order of time, and what could not be read, once."""
         lines: list[LogLine] = []
         for pod in found.job_pods:
-            lines += lines_of(self._appended(pod), "conversion", None)
+            for container in _begun(pod):
+                lines += lines_of(self._appended(pod, container), container, None)
         for pod in found.servers:
-            lines += lines_of(self._appended(pod), pod.name, mentioning(self.model))
+            for container in _begun(pod):
+                lines += lines_of(self._appended(pod, container), pod.name, mentioning(self.model))
         problems = [*found.hidden, *(note for pod in (*found.job_pods, *found.servers) if (note := self._hindrance(pod)))]
         new = [problem for problem in problems if problem not in self._told]
         self._told.update(new)
@@ -43,17 +45,14 @@ class PodLogs:
             return f"pod {pod.name} does not start. {hindrance}"
         return ""
 
-    def _appended(self, pod: Seen) -> Iterator[str]:
-        if not (pods.is_running(pod) or pods.has_ended(pod)):
-            return
-        path = PODS.path(pod.namespace, pod.name, "log")
-        query = {"timestamps": "true", "tailLines": str(_MOST_LINES)}
-        last = self._last.get(pod.uid, "")
-        if last:
+    def _appended(self, pod: Seen, container: str) -> Iterator[str]:
+        query = {"container": container, "timestamps": "true", "tailLines": str(_MOST_LINES)}
+        key = (pod.uid, container)
+        if last := self._last.get(key, ""):
             # Whole seconds only: what was read already is left out below.
             query["sinceTime"] = f"{last[:19]}Z"
         try:
-            text = self.api.text(path, **query)
+            text = self.api.text(PODS.path(pod.namespace, pod.name, "log"), **query)
         except NotThereError:
             return
         except CommandError as error:
@@ -62,7 +61,7 @@ class PodLogs:
         for line in text.splitlines():
             moment, _, written = line.partition(" ")
             if moment > last:
-                self._last[pod.uid] = moment
+                self._last[key] = moment
                 yield written
 
     def _unreadable(self, pod: Seen, error: CommandError) -> Iterator[str]:
@@ -71,3 +70,12 @@ class PodLogs:
         if note not in self._told:
             self._told.add(note)
             yield note
+
+
+def _begun(pod: Seen) -> list[str]:
+    """The containers that run or ran, in the order in which they begin: of others there is no log."""
+    return [
+        str(each["name"])
+        for each in pods.container_statuses(pod)
+        if {"running", "terminated"} & (each.get("state") or {}).keys()
+    ]

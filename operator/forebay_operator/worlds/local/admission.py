@@ -43,9 +43,10 @@ class Admission:
         self._objects = objects
         self._around = around
 
-    def apply(self, documents: Sequence[Document]) -> Verdict:
-        """Take all objects of the documents that are right; name what is wrong with the others."""
-        verdicts = [self._take(load_text(each.text, each.name, each.folder), origin="") for each in documents]
+    def apply(self, documents: Sequence[Document], namespace: str = "") -> Verdict:
+        """Take all objects of the documents that are right; name what is wrong with the others. `namespace`: that of objects
+        that name none; empty: the default one."""
+        verdicts = [self._take(load_text(each.text, each.name, each.folder, namespace), origin="") for each in documents]
         return Verdict(
             tuple(outcome for verdict in verdicts for outcome in verdict.outcomes),
             tuple(problem for verdict in verdicts for problem in verdict.problems),

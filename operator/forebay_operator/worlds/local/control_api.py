@@ -67,7 +67,7 @@ class ControlApi:
     async def _apply(self, request: web.Request) -> web.Response:
         said = await request.json()
         documents = [Document(file["name"], Path(file["folder"]), file["text"]) for file in said["documents"]]
-        verdict = self._admission.apply(documents)
+        verdict = self._admission.apply(documents, said.get("namespace", ""))
         results = [{"address": str(address), "outcome": outcome.value} for address, outcome in verdict.outcomes]
         return web.json_response({"results": results, "problems": [str(problem) for problem in verdict.problems]})
 

@@ -1,0 +1,115 @@
+"""What the commands say where a cluster cannot be reached. No cluster is needed for that."""
+
+import json
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster_commands import Done, run
+
+
+def a_kubeconfig(path: Path, server: str) -> Path:
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in ("one", "two")],
+        "current-context": "one",
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+@contextmanager
+def a_server(status: int, content: bytes) -> Generator[str]:
+    """Answers every request with this."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+            """Tests are quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def refused(done: Done, status: int) -> str:
+    assert done.returncode == status, done
+    assert done.stderr.startswith("forebay: ")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "KUBECONFIG": ""}
+
+    assert "no kubeconfig /nowhere: check --kubeconfig" in refused(run("get", "--kubeconfig", "/nowhere"), 3)
+    assert "there is no kubeconfig ~/.kube/config" in refused(run("get", "--context", "one", environment=home), 3)
+    named = {**home, "KUBECONFIG": "/nowhere"}
+    assert "correct KUBECONFIG" in refused(run("get", "--context", "one", environment=named), 3)
+
+
+def test_a_kubeconfig_that_is_none_is_named(tmp_path: Path) -> None:
+    for content in ("{", "[]", "text", "apiVersion: v1\nkind: Config\n"):
+        (tmp_path / "config").write_text(content)
+        assert f"{tmp_path / 'config'}" in refused(run("get", "--kubeconfig", str(tmp_path / "config")), 3)
+
+
+def test_a_context_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
+    kubeconfig = a_kubeconfig(tmp_path / "config", "https://127.0.0.1:1")
+
+    said = refused(run("get", "--kubeconfig", str(kubeconfig), "--context", "three"), 2)
+
+    assert f"there is no context three in {kubeconfig}: there is one, two" in said
+
+
+def test_a_context_and_a_state_folder_are_two_places(tmp_path: Path) -> None:
+    assert "give one" in refused(run("get", "--context", "one", "--state", str(tmp_path)), 2)
+
+
+def test_an_api_server_that_does_not_answer_is_named_with_the_reason(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        # Bound and not listening: nobody else gets the port meanwhile.
+        closed.bind(("127.0.0.1", 0))
+        server = f"https://127.0.0.1:{closed.getsockname()[1]}"
+        said = refused(run("get", "--kubeconfig", str(a_kubeconfig(tmp_path / "config", server))), 3)
+
+    assert f"the API server of context one ({server}) does not answer (" in said
+    assert "Connection refused" in said
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "expected_status", "expected"),
+    [
+        (404, b"404 page not found\n", 3, "has no ModelDeployments: install Forebay there"),
+        (401, b'{"kind": "Status", "message": "Unauthorized"}', 1, "does not know who asks: log in again"),
+        (503, b"upstream is away", 1, "refuses: upstream is away"),
+        (200, b"<html>a portal</html>", 1, "no JSON"),
+    ],
+)
+def test_what_an_api_server_answers_is_told_in_words(
+    tmp_path: Path, status: int, content: bytes, expected_status: int, expected: str
+) -> None:
+    with a_server(status, content) as server:
+        done = run("get", "--kubeconfig", str(a_kubeconfig(tmp_path / "config", server)))
+
+    assert expected in refused(done, expected_status)
