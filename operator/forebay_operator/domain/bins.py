@@ -227,7 +227,8 @@ class Shelf:
         self._by_name[replica.server.name].release(replica, size)
 
     def has_room_for(self, name: str, need: int) -> bool:
-        return self._by_name[name].soon >= need
+        found = self._by_name.get(name)
+        return found is not None and found.soon >= need
 
     def opened(self) -> dict[Pool, int]:
         found = {pool: sum(not each.name for each in bins) for pool, bins in self._bins.items()}

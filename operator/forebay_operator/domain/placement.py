@@ -96,7 +96,7 @@ def place(
     drafts = {claim.key: _Draft(claim, kept[claim.key]) for claim in claims}
     for draft in drafts.values():
         draft.take_back(shelf, footprint)
-    for draft in _in_turn(drafts.values()):
+    for draft in _in_turn(drafts.values(), shelf):
         draft.settle_one(shelf, footprint)
     short = [draft for draft in drafts.values() if draft.unplaced]
     _renew(drafts, short, shelf)
@@ -143,11 +143,14 @@ def _renew(drafts: Mapping[VersionKey, "_Draft"], short: Collection["_Draft"], s
         drafts[tenant.claim].add(level, chosen)
 
 
-def _in_turn(drafts: Iterable["_Draft"]) -> list["_Draft"]:
-    """One entry for each missing replica: first those that a server was cleared for, then every model's first, second, …"""
+def _in_turn(drafts: Iterable["_Draft"], shelf: Shelf) -> list["_Draft"]:
+    """One entry for each missing replica: first those that a server was cleared for, then every model's first, second, …
+
+    As long as the server is still to be cleared, its turn is that of any other: it must not take a place that others wait for.
+    """
     turns = [
         (
-            not draft.claim.reserved,
+            not shelf.has_room_for(draft.claim.reserved, draft.claim.need_bytes),
             ordinal,
             draft.claim.address.namespace,
             draft.claim.address.name,

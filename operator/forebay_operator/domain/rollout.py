@@ -75,14 +75,17 @@ def advance(standing: Standing) -> Rollout:
     ready = sum(each.is_ready for each in well_placed)
     before = _serving_before(standing, ready)
     needed = min(standing.wanted, max(1, len(before)))
-    if ready >= needed:
+    # Replicas of the target that are only misplaced serve together with those in their place: both count.
+    missing = standing.wanted - ready if before and all(each.version == standing.target for each in before) else 0
+    if ready >= needed and missing <= 0:
         return Rollout(course=Course.STEADY, serving=standing.target, target_replicas=standing.wanted)
     if not standing.target_is_loadable:
         return _with_older(standing, Course.PREPARING, target_replicas=0)
     if standing.target_has_failed and not ready and standing.older is not None:
         return _with_older(standing, Course.FALLEN_BACK, target_replicas=standing.wanted)
     coming = sum(each.is_coming_or_here for each in well_placed)
-    return _moving(standing, before, may_swap=coming < needed and not standing.target_has_failed)
+    may_swap = coming < needed and not standing.target_has_failed
+    return _moving(standing, before, missing or standing.wanted, may_swap=may_swap)
 
 
 def _of(standing: Standing, version: int | None) -> list[Replica]:
@@ -113,9 +116,10 @@ def _with_older(standing: Standing, course: Course, target_replicas: int) -> Rol
     )
 
 
-def _moving(standing: Standing, before: list[Replica], *, may_swap: bool) -> Rollout:
+def _moving(standing: Standing, before: list[Replica], most: int, *, may_swap: bool) -> Rollout:
+    """Loads the target. At most so many of those before are kept."""
     ranked = sorted(before, key=lambda each: (not each.is_ready, each.key in standing.fading, each.key))
-    retained = tuple(ranked[: standing.wanted])
+    retained = tuple(ranked[:most])
     serving = next((each.version for each in retained if each.is_ready), 0)
     return Rollout(
         course=Course.MOVING if retained else Course.STEADY,

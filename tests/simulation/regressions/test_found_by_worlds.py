@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from forebay_operator.domain.deployment import Autoscaling, Placement
-from forebay_operator.domain.snapshot import HoldingPhase
+from forebay_operator.domain.snapshot import Capacity, DeviceClass, HoldingPhase
 from forebay_operator.worlds.simulated.arrivals import Bursts, Even, Recorded
 from forebay_operator.worlds.simulated.faults import (
     ActionsDoubled,
@@ -156,3 +156,14 @@ def test_outdated_servers_are_emptied_although_a_model_that_fits_no_device_waits
     simulation, _ = course_of(a_story(*edits, faults=(ServersOutdated(at=30.0),), servers=3))
     servers = simulation.world.fleet.ready()
     assert [server.outdated for server in servers] == [False, False]
+
+
+def test_a_model_of_which_only_a_part_has_room_where_it_should_be_has_no_more_replicas_than_are_wanted() -> None:
+    """Those elsewhere stayed all, as the others were too few to take over."""
+    gpu = DeviceClass("gpu", "NVIDIA-H100", 16 * GIB)
+    moved = a_spec(replicas=2, placement=Placement(gpu_class="NVIDIA-H100"))
+    edits = (applied(a_spec(replicas=2, placement=Placement(gpu_class="simulated"))), applied(moved, at=30.0))
+    capacity = (Capacity(device=DEVICE, servers=2), Capacity(device=gpu, servers=1))
+    simulation, _ = course_of(replace(a_story(*edits), capacity=capacity))
+    kinds = [server.pool.device.kind for server in simulation.world.fleet.ready()]
+    assert sorted(kinds) == ["gpu", "simulated"]

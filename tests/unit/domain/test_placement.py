@@ -326,3 +326,12 @@ def test_an_order_that_does_not_show_is_given_up_where_others_need_the_room_sinc
     )
     assert not plan.placed[claim.key].kept
     assert plan.placed[claim.key].planned == ("",)
+
+
+def test_a_claim_whose_server_is_still_to_be_cleared_takes_no_place_that_others_wait_for() -> None:
+    servers = [a_server("a", a_holding("bert", footprint_bytes=10 * GIB)), a_server("b", phase=ServerPhase.STARTING)]
+    (old,) = muster(servers, {}).of(an_address("bert"))
+    bert = a_claim("bert", version=2, need=10 * GIB, reserved="a", swappable=(old,))
+    _, (first, second) = placed(servers, a_claim("adam", need=10 * GIB), bert, retained=(old.key,))
+    assert first.planned == ("b",)
+    assert [each.key for each in second.swapped] == [old.key]

@@ -167,3 +167,8 @@ def test_what_may_be_swapped_is_part_of_what_is_retained(given: Standing) -> Non
     found = rollout.advance(given)
     assert set(found.swappable) <= set(found.retained)
     assert all(each.shows_ready for each in found.retained)
+
+
+def test_no_more_misplaced_ones_are_kept_than_are_missing_in_their_place() -> None:
+    found = advanced(*new("a", "b", pool=ELSEWHERE), *new("c"), wanted=2, serving=2)
+    assert (found.course, found.serving, servers(found.retained)) == (Course.MOVING, 2, ["a"])
