@@ -15,7 +15,7 @@ from forebay_gateway import atomicfile, control, metrics
 from forebay_gateway.control import Control, Page
 from forebay_gateway.demand import STATISTICS_PATH, Attempts, Ledger, attempts_of
 from forebay_gateway.envoy import admin
-from forebay_gateway.envoy.draining import drain
+from forebay_gateway.envoy.draining import drain, until_idle
 from forebay_gateway.envoy.supervisor import Supervisor
 from forebay_gateway.holder.connections import Departures, serve_grpc, serve_http
 from forebay_gateway.holder.holder import Holder
@@ -38,7 +38,7 @@ _REPORT_WHILE_LETTING_GO_S: Final = 0.1
 _COUNT_S: Final = 1.0
 _FAREWELL_S: Final = 0.05
 _LONGEST_REASON: Final = 300
-_LAST_WORDS_S: Final = 0.5
+_LAST_WORDS_S: Final = 5.0
 """For refusals to reach clients that waited until the end."""
 
 
@@ -124,7 +124,9 @@ class Gateway:
             draining.cancel()
             hurrying.cancel()
         if self._holder.refuse_all():
-            await asyncio.sleep(_LAST_WORDS_S)
+            with suppress(TimeoutError, admin.AdminError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await until_idle(self._sockets.admin)
 
     async def _take_over(self) -> None:
         await self._supervisor.take_over()

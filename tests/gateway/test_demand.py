@@ -6,7 +6,7 @@ import pytest
 
 from forebay_schema.demand import ModelDemand
 from gateway_clients import INFER, ask, at_once, results, routed, tensor, triton
-from gateway_processes import Backend, GatewayProcess
+from gateway_processes import PATIENCE_S, Backend, GatewayProcess
 
 NAMES = (f"wanted-{number}" for number in count())
 
@@ -41,9 +41,10 @@ def test_a_held_request_is_told(gateway: GatewayProcess, name: str) -> None:
 
 def test_requests_at_replicas_are_counted_as_in_flight(gateway: GatewayProcess, backend: Backend, name: str) -> None:
     gateway.route(routed(name, backend.endpoint))
-    backend.mode(delay_s=4)
+    backend.mode(delay_s=10 * PATIENCE_S)
     with at_once(3, lambda _: ask(gateway, INFER.format(name), b"{}")) as calls:
         assert gateway.demand(name, lambda model: model.in_flight == 3).held == 0
+        backend.mode()
         results(calls)
     gateway.demand(name, settled)
 

@@ -2,13 +2,13 @@
 
 Run as `python gateway_backend.py NAME`; the first line of its output is a JSON object with its ports. By HTTP it also answers
 `GET /backend/seen` (all requests so far), `POST /backend/reset` (forget them), and `POST /backend/mode` with
-`{"retry": bool, "delay_s": float}`: whether every request is sent elsewhere with the retry answer, and how long one takes.
+`{"retry": bool, "delay_s": float}`: whether every request is sent elsewhere with the retry answer, and how long one takes;
+with another mode, those that are there take no longer.
 """
 
 import json
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,10 +40,19 @@ class State:
     retry: bool = False
     delay_s: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    changed: threading.Event = field(default_factory=threading.Event)
+    """Set when there is another mode."""
 
     def reset(self) -> None:
         with self.lock:
-            self.seen, self.retry, self.delay_s = [], False, 0.0
+            self.seen = []
+        self.set_mode(retry=False, delay_s=0.0)
+
+    def set_mode(self, *, retry: bool, delay_s: float) -> None:
+        with self.lock:
+            self.retry, self.delay_s = retry, delay_s
+            self.changed.set()
+            self.changed = threading.Event()
 
     def note(self, protocol: str, headers: dict[str, str], size: int) -> Seen:
         seen = Seen(
@@ -56,7 +65,8 @@ class State:
         )
         with self.lock:
             self.seen.append(seen)
-        time.sleep(self.delay_s)
+            delay_s, changed = self.delay_s, self.changed
+        changed.wait(delay_s)
         return seen
 
 
@@ -78,7 +88,7 @@ class Http(BaseHTTPRequestHandler):
             self._send(200, {})
         elif self.path == "/backend/mode":
             mode = json.loads(body)
-            self.state.retry, self.state.delay_s = mode["retry"], mode["delay_s"]
+            self.state.set_mode(**mode)
             self._send(200, {})
         elif self.state.retry:
             self._send(503, {"error": "not ready"}, ("x-forebay-retry", "not-ready"))

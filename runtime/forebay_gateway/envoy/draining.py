@@ -39,6 +39,17 @@ async def drain(socket: Path) -> None:
         return
 
 
+async def until_idle(socket: Path) -> None:
+    """Return once no request is there.
+
+    Raises:
+        AdminError: Envoy does not say.
+    """
+    # Another process's state: there is no event to wait for.
+    while (await business(socket)).requests:  # noqa: ASYNC110
+        await asyncio.sleep(_LOOK_S)
+
+
 async def _until_quiet(socket: Path) -> None:
     before, since = await business(socket), time.monotonic()
     while True:
