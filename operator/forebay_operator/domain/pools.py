@@ -145,6 +145,10 @@ class _PoolPlans:
         keep = max(0, warm - (len(idle) - len(going)))
         victims = tuple(name for name in going if name not in spared[:keep])
         opened = self._placement.opened.get(pool, 0)
+        if opened and victims:
+            # As many as before would end none and start none: one after the other.
+            victims = tuple(name for name in victims if name in self._placement.reclaimed)
+            opened = 0 if victims else opened
         more = self._take(pool.device, max(0, warm - (len(idle) - len(victims)))) if warm and not victims else 0
         return ResizePool(pool=pool, servers=len(servers) - len(victims) + opened + more, victims=victims)
 

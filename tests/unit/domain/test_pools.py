@@ -141,3 +141,11 @@ def test_a_pool_never_ends_a_server_that_is_used_and_never_grows_past_its_device
         assert action.servers <= len(seen) + left
         assert not set(action.victims) & used
         assert not any(server.holdings for server in seen if server.name in action.victims)
+
+
+def test_servers_are_started_before_others_of_their_pool_end() -> None:
+    idle = a_server("old", outdated=True)
+    assert sized(idle).actions == (ResizePool(pool=POOL, servers=0, victims=("old",)),)
+    assert sized(idle, plan=Placement(opened={POOL: 1})).actions == (ResizePool(pool=POOL, servers=2),)
+    reclaimed = Placement(opened={POOL: 1}, reclaimed=frozenset({"old"}))
+    assert sized(idle, plan=reclaimed).actions == (ResizePool(pool=POOL, servers=0, victims=("old",)),)
