@@ -28,6 +28,8 @@ class DemandSeen:
     demand: Mapping[ModelAddress, GatewayDemand] = field(default_factory=dict)
     routes: str = ""
     """Digest of the route table that Envoy has acknowledged."""
+    refused: frozenset[ModelAddress] = frozenset()
+    """Models of which that table is not what Envoy follows: it refused what is new of them."""
 
     def after(self, line: DemandLine) -> "DemandSeen":
         """With one more line. One that is older than the last is ignored."""
@@ -46,7 +48,8 @@ class DemandSeen:
             )
             for address in addresses
         }
-        return DemandSeen(line.gateway, line.sequence, before, arrivals, demand, line.routes)
+        refused = frozenset(ModelAddress(route.namespace, route.name) for route in line.refused)
+        return DemandSeen(line.gateway, line.sequence, before, arrivals, demand, line.routes, refused)
 
     def among(self, addresses: Set[ModelAddress]) -> "DemandSeen":
         """Without all other models: those that were deleted."""

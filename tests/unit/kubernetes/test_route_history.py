@@ -56,6 +56,14 @@ def test_what_gateways_may_still_follow_is_named_until_all_have_come_further() -
     assert _named(history, 30) == {(2, TWO)}
 
 
+def test_of_a_model_whose_route_a_gateway_refuses_all_routes_may_still_be_followed() -> None:
+    history = RouteHistory()
+    history.follow([a_model(10, ONE)])
+    history.follow([a_model(20, TWO, revision=2)])
+    assert named(history.acknowledged(30, {ADDRESS}) or ())[ADDRESS] == {(1, ONE), (2, TWO)}
+    assert _named(history, 30) == {(2, TWO)}
+
+
 def test_before_gateways_have_come_to_where_this_operator_began_nothing_is_known() -> None:
     history = RouteHistory()
     history.follow([a_model(10, ONE)])

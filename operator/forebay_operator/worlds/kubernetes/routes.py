@@ -52,10 +52,11 @@ class RouteHistory:
         """The routes as they are written."""
         return table_of(self._as_asked(entries[-1].route) for entries in self._history.values())
 
-    def acknowledged(self, version: int | None) -> tuple[Route, ...] | None:
+    def acknowledged(self, version: int | None, refused: Set[ModelAddress] = frozenset()) -> tuple[Route, ...] | None:
         """Where requests may still go, when every gateway has come to this version. None: it cannot be said.
 
-        Gateways differ in how far they have come: a model's entry names what any of its routes from there on names.
+        Gateways differ in how far they have come: a model's entry names what any of its routes from there on names. Of a
+        model of which a gateway has `refused` a route it is not known which one is followed: its entry names all of them.
         """
         if version is None:
             return None
@@ -63,6 +64,9 @@ class RouteHistory:
         for address, entries in self._history.items():
             if entries[0].version > version:
                 return None
+            if address in refused:
+                found.append(_united([each.route for each in entries]))
+                continue
             later = [each for each in entries if each.version > version]
             last = [each for each in entries if each.version <= version][-1]
             self._history[address] = [last, *later]

@@ -10,7 +10,7 @@ from typing import Final
 
 import aiohttp
 
-from forebay_operator.domain.routes import Route
+from forebay_operator.domain.routes import Route, table_of
 from forebay_operator.domain.snapshot import GatewayDemand
 from forebay_operator.worlds.demand import DemandSeen
 from forebay_operator.worlds.local.demand_stream import read_demand
@@ -46,6 +46,8 @@ class Gateway:
         self._around = around
         self._hold_seconds = hold_seconds
         self._written: OrderedDict[str, tuple[Route, ...]] = OrderedDict()
+        self._followed: tuple[Route, ...] = ()
+        """The routes that were acknowledged last, for models whose newer ones are refused."""
         self._seen = DemandSeen()
         self._heard_at: float | None = None
         self._envoy_read: tuple[int, int] | None = None
@@ -79,7 +81,11 @@ class Gateway:
 
     def acknowledged(self) -> tuple[Route, ...] | None:
         """The newest routes that Envoy has. They stay in force while the gateway is away."""
-        return self._written.get(self._seen.routes)
+        routes = self._written.get(self._seen.routes)
+        if routes is None or not self._seen.refused:
+            return routes
+        followed = [route for route in routes if route.address not in self._seen.refused]
+        return table_of([*followed, *(route for route in self._followed if route.address in self._seen.refused)])
 
     async def close(self) -> None:
         """End the gateway and its Envoy."""
@@ -122,7 +128,8 @@ class Gateway:
             seen = self._seen.after(DemandLine.from_json(line)).among(self._addresses())
         except DocumentError:
             return
-        urgent = seen.newly_held(self._seen) or seen.routes != self._seen.routes
+        urgent = seen.newly_held(self._seen) or (seen.routes, seen.refused) != (self._seen.routes, self._seen.refused)
+        self._followed = self.acknowledged() or self._followed
         self._seen, self._heard_at = seen, self._around.clock.now()
         self._record_envoy()
         if urgent:
