@@ -5,9 +5,12 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from cluster_api import eventually
-from cluster_gateway import HOLD_S, ClusterGateway, gateway, remove_pod
+from cluster_api import Json, eventually
+from cluster_control_plane import ControlPlane
+from cluster_gateway import HOLD_S, ClusterGateway, account, gateway, grant, remove_pod
 from cluster_site import Site
+from gateway_clients import INFER, ask
+from gateway_processes import Backend
 
 SETTINGS = {"serverIdleSeconds": 2, "serverStartSeconds": 300, "holdSeconds": HOLD_S}
 FROM_ZERO = {"minReplicas": 0, "maxReplicas": 2, "idleTimeout": "3s"}
@@ -61,3 +64,41 @@ def test_requests_that_two_gateways_hold_at_zero_are_answered_and_an_idle_model_
     eventually(lambda: not kubelet.pods("server"), "the idle server stays")
     assert len(here.status("scaling")["scaling"]["decisions"]) >= 2
     assert two.infer("scaling", ASKED) == ANSWERED, "and it wakes again"
+
+
+def test_a_gateway_names_the_right_that_it_lacks_and_serves_on_while_the_api_server_is_away(
+    control_plane: ControlPlane, here: Site
+) -> None:
+    backend = here.exits.enter_context(Backend.running("one"))
+    access = account(here.access, here.namespace, here.folder)
+    made = here.exits.enter_context(gateway(access, here.namespace))
+    lacking = f"grant the gateway the verbs list and watch on modeldeployments.forebay.dev in namespace {here.namespace}"
+    eventually(lambda: lacking in made.log(), "it does not say what it lacks")
+    here.deploy("digits", here.model_file())
+    _serve(here, "digits", backend)
+    grant(here.api, here.namespace)
+    made.wait_until_ready()
+    assert made.infer("digits", ASKED) == [7]
+
+    control_plane.stop_api_server()
+    try:
+        eventually(lambda: "cannot be followed" in made.log(), "it does not notice")
+        assert made.page("/healthz")[0] == 200
+        assert made.infer("digits", ASKED) == [7]
+    finally:
+        control_plane.start_api_server()
+    here.api.delete(here.path("modeldeployments", "digits"))
+    here.deploy("faces", here.model_file())
+    written = _serve(here, "faces", backend)
+    eventually(lambda: ask(made, INFER.format("digits"), b"{}").status == 404, "the deleted model is routed to")
+    assert made.infer("faces", ASKED) == [7]
+    lines = made.demand_lines()
+    eventually(lambda: int(next(lines).routes or 0) >= written, "it does not say how far it has come")
+
+
+def _serve(here: Site, name: str, backend: Backend) -> int:
+    """Write a status as the operator would; the version of the object with it."""
+    endpoints = [backend.endpoint.model_dump()]
+    traffic: Json = {"traffic": [{"revision": 1, "weight": 100, "endpoints": endpoints}]}
+    written = here.api.merge(here.path("modeldeployments", f"{name}/status"), {"status": traffic})
+    return int(written["metadata"]["resourceVersion"])

@@ -9,11 +9,14 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 from cluster_api import Api, ApiError, Json
 from cluster_control_plane import Access
 from cluster_kubelet import NODE
 from gateway_processes import PATIENCE_S, GatewayProcess, free_port
 
+_ACCOUNT = "gateway"
 HOLD_S = 600
 """However slow this machine is to get a replica ready, a request can wait for it."""
 
@@ -51,6 +54,29 @@ class ClusterGateway(GatewayProcess):
         assert answer.status == 200, (answer.status, content)
         data: list[float] = content["outputs"][0]["data"]
         return data
+
+
+def account(access: Access, namespace: str, folder: Path) -> Access:
+    """The cluster as a service account sees it that has no rights yet: see `grant`."""
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    access.api.create(path, {"metadata": {"name": _ACCOUNT}})
+    asked = access.api.create(f"{path}/{_ACCOUNT}/token", {"spec": {"expirationSeconds": 3600}})
+    config: Json = yaml.safe_load(access.kubeconfig.read_text(encoding="utf-8"))
+    config["users"] = [{"name": each["name"], "user": {"token": asked["status"]["token"]}} for each in config["users"]]
+    kubeconfig = folder / "gateway.kubeconfig"
+    kubeconfig.write_text(json.dumps(config), encoding="utf-8")
+    return Access(kubeconfig, access.api)
+
+
+def grant(api: Api, namespace: str) -> None:
+    """Give the account what the chart gives a gateway."""
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    metadata = {"name": _ACCOUNT}
+    rule = {"apiGroups": ["forebay.dev"], "resources": ["modeldeployments"], "verbs": ["list", "watch"]}
+    subject = {"kind": "ServiceAccount", "name": _ACCOUNT, "namespace": namespace}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": _ACCOUNT}
+    api.create(f"{path}/roles", {"metadata": metadata, "rules": [rule]})
+    api.create(f"{path}/rolebindings", {"metadata": metadata, "roleRef": reference, "subjects": [subject]})
 
 
 @contextlib.contextmanager
