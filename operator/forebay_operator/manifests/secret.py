@@ -1,27 +1,29 @@
 """The Secrets that the operator keeps in each namespace with servers or conversions."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import SECRETS, Json
+from forebay_operator.manifests.owners import Owner, owned_by
 
 
-def repository_token(namespace: str, token: str) -> Json:
+def repository_token(namespace: str, token: str, owners: Iterable[Owner]) -> Json:
     """Opens repository control of the namespace's servers."""
-    return _secret(namespace, names.TOKEN_SECRET, {names.TOKEN_KEY: token})
+    return _secret(namespace, names.TOKEN_SECRET, {names.TOKEN_KEY: token}, owners)
 
 
-def store_credentials(namespace: str, credentials: Mapping[str, str]) -> Json:
+def store_credentials(namespace: str, credentials: Mapping[str, str], owners: Iterable[Owner]) -> Json:
     """Opens the store, as variables of an environment."""
-    return _secret(namespace, names.STORE_SECRET, credentials)
+    return _secret(namespace, names.STORE_SECRET, credentials, owners)
 
 
-def _secret(namespace: str, name: str, values: Mapping[str, str]) -> Json:
+def _secret(namespace: str, name: str, values: Mapping[str, str], owners: Iterable[Owner]) -> Json:
+    labels = names.labels(names.CREDENTIALS, name)
     return {
         "apiVersion": SECRETS.api_version,
         "kind": SECRETS.name,
-        "metadata": {"name": name, "namespace": namespace, "labels": names.labels(names.CREDENTIALS, name)},
+        "metadata": {"name": name, "namespace": namespace, "labels": labels, **owned_by(owners)},
         "type": "Opaque",
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in sorted(values.items())},
     }

@@ -48,6 +48,7 @@ class Gateways:
         self._now = now
         self._changed = changed
         self._gateways: dict[str, _Gateway] = {}
+        self._looked = False
         self._ended: Mapping[ModelAddress, int] = {}
         """Arrivals that gateways reported which are gone: the sum never falls."""
 
@@ -71,6 +72,13 @@ class Gateways:
             gateway.seen = gateway.seen.among(addresses)
         if not addresses >= self._ended.keys():
             self._ended = {address: count for address, count in self._ended.items() if address in addresses}
+
+    @property
+    def are_settled(self) -> bool:
+        """Whether every gateway that runs was heard: before that, demand would seem to be unknown."""
+        return self._looked and all(
+            gateway.heard_at is not None or not pods.is_running(gateway.pod) for gateway in self._gateways.values()
+        )
 
     def demand(self) -> Mapping[ModelAddress, GatewayDemand] | None:
         """What clients want at all gateways together; None: none of them is heard."""
@@ -99,11 +107,16 @@ class Gateways:
         known = [version for version in versions if version is not None]
         return min(known, default=sys.maxsize) if len(known) == len(versions) else None
 
+    def refused(self) -> Set[ModelAddress]:
+        """The models of which a gateway has refused a route."""
+        return frozenset().union(*(gateway.seen.refused for gateway in self._gateways.values()))
+
     def _is_heard(self, gateway: _Gateway) -> bool:
         return gateway.heard_at is not None and self._now() - gateway.heard_at <= SILENCE_S
 
     async def _follow(self, http: aiohttp.ClientSession) -> None:
         present = {pod.uid: pod for pod in await self._pods.find()}
+        self._looked = True
         for uid in self._gateways.keys() - present.keys():
             self._drop(uid)
         for uid, pod in present.items():
@@ -144,10 +157,14 @@ class Gateways:
             return
         if not seen.routes and gateway.seen.routes and seen.gateway == gateway.seen.gateway:
             seen = replace(seen, routes=gateway.seen.routes)
-        urgent = gateway.heard_at is None or seen.newly_held(gateway.seen) or seen.routes != gateway.seen.routes
+        urgent = gateway.heard_at is None or seen.newly_held(gateway.seen) or _followed(seen) != _followed(gateway.seen)
         gateway.seen, gateway.heard_at = seen, self._now()
         if urgent:
             self._changed()
+
+
+def _followed(seen: DemandSeen) -> tuple[str, Set[ModelAddress]]:
+    return seen.routes, seen.refused
 
 
 def _version(routes: str) -> int | None:

@@ -1,5 +1,6 @@
 """ModelDeployments as the step sees them: each read once for each version, and the statuses that this operator wrote."""
 
+import heapq
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from forebay_operator import translate
+from forebay_operator.api import v1alpha1
 from forebay_operator.api.refusals import refusals
 from forebay_operator.api.status import ModelDeploymentStatus
 from forebay_operator.api.v1alpha1 import ModelDeployment
@@ -18,9 +20,14 @@ from forebay_operator.domain.status import ConditionType, DeploymentStatus
 from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, Json
 from forebay_operator.manifests.owners import Owner
 from forebay_operator.worlds.kubernetes.store import Key, Seen, Store
+from forebay_operator.worlds.kubernetes.troubles import Troubles
 from forebay_schema.addresses import ModelAddress
 
 _METADATA: Final = frozenset({"name", "namespace", "uid", "generation", "deletionTimestamp"})
+_WISH: Final = ("uid", "generation", "deletionTimestamp")
+"""What of the metadata changes whenever what was asked for does, beside the annotation that asks for a refresh."""
+_MOST_OWNERS: Final = 20
+"""What names the owners of an object must not outgrow the object."""
 _OURS: Final = frozenset(kind.value for kind in ConditionType)
 
 
@@ -31,6 +38,10 @@ class Model:
     seen: Seen
     deployment: Deployment | None
     problem: str = ""
+
+    @property
+    def address(self) -> ModelAddress:
+        return ModelAddress(self.seen.namespace, self.seen.name)
 
     @property
     def owner(self) -> Owner:
@@ -49,19 +60,24 @@ class _Said:
 class Models:
     """Reads what changed."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, troubles: Troubles) -> None:
         self._store = store
+        self._troubles = troubles
         self._models: dict[Key, Model] = {}
         self._revision = -1
         self._ahead: dict[Key, Model] = {}
         self._said: dict[Key, _Said] = {}
         self._deployments: tuple[Deployment, ...] = ()
+        self._troubled: tuple[object, tuple[Deployment, ...]] = (None, ())
         self._conversions: dict[str, tuple[DeploymentSpec, ConversionId]] = {}
 
     def deployments(self) -> tuple[Deployment, ...]:
         """Those that can be read, sorted by address: the same values as long as nothing changes."""
         self._follow()
-        return self._deployments
+        revision = (self._revision, self._troubles.revision)
+        if self._troubled[0] != revision:
+            self._troubled = (revision, self._troubles.told(self._deployments))
+        return self._troubled[1]
 
     @property
     def revision(self) -> int:
@@ -87,6 +103,16 @@ class Models:
     def find(self, address: ModelAddress) -> Model | None:
         self._follow()
         return self._models.get((address.namespace, address.name))
+
+    @property
+    def count(self) -> int:
+        self._follow()
+        return len(self._models)
+
+    def owners_in(self, namespace: str) -> list[Owner]:
+        """The oldest ModelDeployments of a namespace, as many as an object of all of them names as its owners."""
+        staying = (model for model in self.all() if model.seen.namespace == namespace and not model.seen.is_going)
+        return [model.owner for model in heapq.nsmallest(_MOST_OWNERS, staying, key=_age)]
 
     def owner_of(self, namespace: str, name: str) -> Owner | None:
         model = self.find(ModelAddress(namespace, name))
@@ -130,8 +156,12 @@ class Models:
         self._deployments = tuple(deployment for deployment in found if deployment is not None)
 
     def _read(self, seen: Seen, before: Model | None) -> Model:
+        if before is not None and before.deployment is not None and _wish(before.seen) == _wish(seen):
+            return Model(seen, replace(before.deployment, status=self._status(seen)))
         content = {key: value for key, value in seen.object.items() if key != "status"}
         content["metadata"] = {key: value for key, value in seen.metadata.items() if key in _METADATA}
+        if v1alpha1.REFRESH in seen.annotations:
+            content["metadata"]["annotations"] = {v1alpha1.REFRESH: seen.annotations[v1alpha1.REFRESH]}
         try:
             deployment = translate.deployment_of(ModelDeployment.from_object(content))
         except ValidationError as error:
@@ -153,6 +183,15 @@ class Models:
         except (ValidationError, ValueError):
             # Somebody wrote into it by hand: as if it had never been written.
             return None
+
+
+def _age(model: Model) -> tuple[str, str]:
+    return str(model.seen.metadata.get("creationTimestamp", "")), model.seen.name
+
+
+def _wish(seen: Seen) -> tuple[object, ...]:
+    """Equal for two versions of an object with the same spec. API servers raise the generation with each change of it."""
+    return (*(seen.metadata.get(field) for field in _WISH), seen.annotations.get(v1alpha1.REFRESH))
 
 
 def own_status(seen: Seen) -> Mapping[str, Any]:

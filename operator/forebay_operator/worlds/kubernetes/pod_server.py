@@ -44,9 +44,12 @@ class _Page:
 class PodServer:
     """A server as long as its pod is there."""
 
-    def __init__(self, pod: Seen, pool: Pool, contact: Contact, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, pod: Seen, pool: Pool, contact: Contact, changed: Callable[[], None], *, outdated: bool = False
+    ) -> None:
         """`changed`: called when something happened that the step should look at now."""
         self.pool = pool
+        self._outdated = outdated
         self.settled = False
         """Whether the first look at it has ended, one way or the other."""
         self._pod = pod
@@ -92,6 +95,7 @@ class PodServer:
             holdings=self._orders.holdings(),
             observed_at=self._heard_at,
             message=message,
+            outdated=self._outdated,
         )
 
     def look(self) -> None:

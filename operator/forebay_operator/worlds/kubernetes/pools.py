@@ -113,10 +113,15 @@ class Pools:
             for ordinal in range(missing):
                 name = f"{site.name}-{ordinal}"
                 since = self._unmade_since.setdefault(name, self._now())
-                found.append(Server(name=name, pool=site.pool, phase=ServerPhase.STARTING, started_at=since, message=message))
+                server = Server(name=name, pool=site.pool, phase=ServerPhase.STARTING, started_at=since, message=message)
+                found.append(server if site.made is not None else replace(server, outdated=True))
         names_now = {server.name for server in found}
         self._unmade_since = {name: since for name, since in self._unmade_since.items() if name in names_now}
         return found
+
+    def is_outdated(self, pool: Pool, pod: Seen) -> bool:
+        """Whether a server's pod was made by another template than servers of its pool are made by now."""
+        return pod.labels.get(names.TEMPLATE, "") != self._template(pool).digest
 
     def _template(self, pool: Pool) -> PoolTemplate:
         if pool not in self._templates:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +27,7 @@ from forebay_operator.worlds.kubernetes.secrets import Secrets
 from forebay_operator.worlds.kubernetes.servers import Servers, Tokens
 from forebay_operator.worlds.kubernetes.statuses import Statuses
 from forebay_operator.worlds.kubernetes.store import Store
+from forebay_operator.worlds.kubernetes.troubles import Troubles
 from forebay_operator.worlds.kubernetes.world import KubernetesWorld, Parts
 from forebay_operator.worlds.kubernetes.writer import Writer
 from forebay_operator.worlds.loop import StepLoop
@@ -34,8 +36,12 @@ from forebay_schema.logs import Logger
 _LOOK_S: Final = 0.05
 _AT_ONCE: Final = 50
 """ModelDeployments read before others get their turn."""
+_GARBAGE: Final = 20_000
+"""New objects, beyond those that went again, after which the collector looks at them."""
 _SETTLE_S: Final = 6.0
 """How long servers that do not answer may keep the first step waiting."""
+_HEAR_S: Final = 2.0
+"""The same for gateways."""
 _log: Final = Logger("forebay.operator")
 
 
@@ -78,18 +84,19 @@ class Reign:
         self._newsroom = Newsroom(means.api, means.name, now)
         self._writer = Writer(means.api, store, self._newsroom.tell, changed, means.may_act)
         tokens = Tokens(mandate.token_key)
-        models = Models(store)
+        models = Models(store, Troubles(self._writer))
+        pools = Pools(store, self._writer, mandate.installation, models.owner_of, now)
         self._parts = Parts(
             models=models,
-            servers=Servers(store, tokens, now, changed),
-            pools=Pools(store, self._writer, mandate.installation, models.owner_of, now),
+            servers=Servers(store, tokens, now, changed, pools.is_outdated),
+            pools=pools,
             conversions=Conversions(store, self._writer, mandate.installation, models.waiting_for, now),
             gateways=Gateways(self._gateway_pods(), now, changed),
             capacity=CapacityView(store, mandate.devices),
             routes=RouteHistory(),
             statuses=Statuses(models, self._writer, self._newsroom.tell),
             addresses=Addresses(store, self._writer, models, mandate.installation.gateway_host),
-            secrets=Secrets(self._writer, tokens, mandate.store_environment),
+            secrets=Secrets(self._writer, tokens, mandate.store_environment, models.owners_in),
             artifacts=Artifacts(mandate.installation.store.uri, changed),
         )
         self.world = KubernetesWorld(self._parts, means.clock, mandate.settings, means.may_act)
@@ -102,14 +109,15 @@ class Reign:
 
     async def run(self) -> None:
         """Step over the world until cancelled."""
-        await self.hold(StepLoop(self.world, self._means.changed, stepped=self._means.metrics.stepped).run)
+        await self.hold(self._govern)
 
     async def hold(self, govern: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Have the world's parts work until cancelled, and govern as soon as all is known that there is."""
         parts = self._parts
         try:
             async with asyncio.TaskGroup() as tasks:
-                for work in (parts.servers.run(), parts.gateways.run(), parts.artifacts.run(), self._newsroom.run()):
+                works = (parts.servers.run(), parts.gateways.run(), parts.artifacts.run(), self._newsroom.run(), self._go_on())
+                for work in works:
                     tasks.create_task(work)
                 await self._settle()
                 tasks.create_task(govern())
@@ -117,15 +125,39 @@ class Reign:
             self._means.metrics.leads_no_more()
             await self._writer.close()
 
+    async def _govern(self) -> None:
+        _spare_the_collector()
+        await StepLoop(self.world, self._means.changed, stepped=self._means.metrics.stepped).run()
+
+    async def _go_on(self) -> None:
+        """Thousands of writes are begun some at a time: no step is needed to begin the next ones."""
+        while True:
+            await self._writer.has_room.wait()
+            self._writer.has_room.clear()
+            self.world.go_on()
+
     async def _settle(self) -> None:
-        """Wait until the store has everything, and every server that answers has been heard: a replica that is only not seen
-        yet must not seem to be gone."""
+        """Wait until the store has everything, and every server and gateway that answers has been heard: a replica that is not
+        seen yet must not seem to be gone, and demand must not seem to be unknown."""
         self._means.audit.soon()
         await self._means.audit.synced.wait()
         while self._parts.models.read_ahead(_AT_ONCE):  # noqa: ASYNC110 - not to wait for anything, but to let others run
             await asyncio.sleep(0)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLE_S):
-                while not self._parts.servers.are_settled:  # noqa: ASYNC110 - pods, connections and clocks all bear on it
-                    await asyncio.sleep(_LOOK_S)
+        await _until(lambda: self._parts.servers.are_settled, _SETTLE_S)
+        await _until(lambda: self._parts.gateways.are_settled, _HEAR_S)
         _log.info("the first step is taken")
+
+
+async def _until(condition: Callable[[], bool], at_most_s: float) -> None:
+    """Pods, connections and clocks all bear on such conditions: they are looked at again and again."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(at_most_s):
+            while not condition():  # noqa: ASYNC110 - there is no one event to wait for
+                await asyncio.sleep(_LOOK_S)
+
+
+def _spare_the_collector() -> None:
+    """What was read of the cluster stays: the collector of cyclic garbage need not look through all of it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE, 20, 50)

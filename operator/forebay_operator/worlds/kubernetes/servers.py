@@ -35,7 +35,16 @@ class Tokens:
 class Servers:
     """Follows the pods of servers, reads their pages, and passes orders on."""
 
-    def __init__(self, store: Store, tokens: Tokens, now: Callable[[], float], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tokens: Tokens,
+        now: Callable[[], float],
+        changed: Callable[[], None],
+        is_outdated: Callable[[Pool, Seen], bool] = lambda _pool, _pod: False,
+    ) -> None:
+        """`is_outdated`: whether a pod of a pool was made another way than they are made now."""
+        self._is_outdated = is_outdated
         self._store = store
         self._tokens = tokens
         self._now = now
@@ -108,7 +117,7 @@ class Servers:
         if pool is None:
             return None
         contact = Contact(http=http, token=self._tokens.of(pod.namespace), now=self._now, done=lambda: self._look_now(pod.uid))
-        return PodServer(pod, pool, contact, self._changed)
+        return PodServer(pod, pool, contact, self._changed, outdated=self._is_outdated(pool, pod))
 
     def _look_now(self, uid: str) -> None:
         if server := self._servers.get(uid):

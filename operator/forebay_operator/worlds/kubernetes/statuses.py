@@ -1,4 +1,4 @@
-"""What is said of each ModelDeployment: the step's status, and what it cannot know: refusals of the API server."""
+"""What is said of each ModelDeployment: the step's status, and Events of what is news in it."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from forebay_operator.api.status import MAX_SENTENCE
 from forebay_operator.domain.actions import WriteStatus
 from forebay_operator.domain.status import ConditionStatus, ConditionType, DeploymentStatus, ScalingDecision
 from forebay_operator.manifests.event import News, Subject
-from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, SERVICES, Json, Ref
+from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, Json
 from forebay_operator.manifests.status import status as status_manifest
 from forebay_operator.worlds.kubernetes.models import Model, Models, own_status
 from forebay_operator.worlds.kubernetes.store import Seen
@@ -27,12 +27,12 @@ class Statuses:
         self._writer = writer
         self._tell = tell
         self._latest: dict[ModelAddress, WriteStatus] = {}
-        """The newest status of the step for each model, without what is added here."""
-        self._content: dict[ModelAddress, tuple[WriteStatus, str | None, Json]] = {}
+        """The newest status of the step for each model."""
+        self._content: dict[ModelAddress, tuple[WriteStatus, Json]] = {}
         self._fine: object = None
         """What bears on statuses when all of them were as they should be."""
         self._orders = 0
-        self._settled: dict[ModelAddress, tuple[Seen, Json]] = {}
+        self._settled: dict[ModelAddress, tuple[Seen, WriteStatus | None]] = {}
         """Objects that were compared with what is to be said, and found to say it."""
 
     def write(self, action: WriteStatus) -> None:
@@ -45,66 +45,55 @@ class Statuses:
         self._orders += 1
 
     def keep(self) -> None:
-        """Write what is not said yet."""
-        revisions = (self._models.revision, self._orders, self._writer.refusals_revision)
+        """Write what is not said yet, first where somebody waits for it: where the spec is newer than the status."""
+        revisions = (self._models.revision, self._orders)
         if revisions == self._fine:
             return
-        is_fine = True
-        present: set[ModelAddress] = set()
-        for model in self._models.all():
-            address = ModelAddress(model.seen.namespace, model.seen.name)
-            present.add(address)
+        pending = [model for model in self._models.all() if not self._is_settled(model)]
+        pending.sort(key=_is_answered)
+        for model in pending:
             if self._writer.is_full:
-                is_fine = False
-            elif model.deployment is None:
-                is_fine = self._apply(model, _refused(model)) and is_fine
-            else:
-                is_fine = self._keep(model, address) and is_fine
-        self._fine = revisions if is_fine else None
-        if len(self._latest) > len(present):
-            self._latest = {address: action for address, action in self._latest.items() if address in present}
-            self._content = {address: content for address, content in self._content.items() if address in present}
-            self._settled = {address: settled for address, settled in self._settled.items() if address in present}
+                break
+            self._say(model)
+        self._fine = None if pending else revisions
+        self._forget_absent()
 
-    def _keep(self, model: Model, address: ModelAddress) -> bool:
-        """Whether there was nothing to do."""
-        action = self._latest.get(address)
-        if action is None or action.uid != model.seen.uid:
-            if self._trouble(address) is None or model.deployment is None or model.deployment.status is None:
-                return True
-            # Nothing new from the step: what it said last is said with the trouble.
-            action = WriteStatus(address=address, uid=model.seen.uid, status=model.deployment.status)
-            self._latest[address] = action
-        content = self._content_of(action, address)
-        settled = self._settled.get(address)
-        if settled is not None and settled[0] is model.seen and settled[1] is content:
+    def _is_settled(self, model: Model) -> bool:
+        action = self._action_for(model)
+        if action is None and model.deployment is not None:
             return True
-        return self._apply(model, content)
+        settled = self._settled.get(model.address)
+        return settled is not None and settled[0] is model.seen and settled[1] is action
 
-    def _content_of(self, action: WriteStatus, address: ModelAddress) -> Json:
+    def _say(self, model: Model) -> None:
+        action = self._action_for(model)
+        content = _refused(model) if action is None else self._content_of(action)
+        if own_status(model.seen) == content:
+            self._settled[model.address] = (model.seen, action)
+        else:
+            self._writer.set_status(MODEL_DEPLOYMENTS, status_manifest(model.seen.namespace, model.seen.name, content))
+
+    def _action_for(self, model: Model) -> WriteStatus | None:
+        """The step's newest status of this very object; None: there is none, or the object cannot be understood."""
+        action = self._latest.get(model.address) if model.deployment is not None else None
+        return action if action is not None and action.uid == model.seen.uid else None
+
+    def _content_of(self, action: WriteStatus) -> Json:
         """What a status is in the API, made once for each."""
-        trouble = self._trouble(address)
-        known = self._content.get(address)
-        if known is not None and known[0] is action and known[1] == trouble:
-            return known[2]
+        known = self._content.get(action.address)
+        if known is not None and known[0] is action:
+            return known[1]
         content = translate.status_to_api(action.status).to_object()
-        if trouble:
-            content["summary"] = _both(str(content.get("summary", "")), trouble)
-        self._content[address] = (action, trouble, content)
-        self._models.said(address, action.uid, action.status, content)
+        self._content[action.address] = (action, content)
+        self._models.said(action.address, action.uid, action.status, content)
         return content
 
-    def _trouble(self, address: ModelAddress) -> str | None:
-        """What the API server refused of what this model needs for itself."""
-        refused = self._writer.refusals.get((Ref(SERVICES.name, address.namespace, address.name), ""))
-        return refused.sentence if refused else None
-
-    def _apply(self, model: Model, content: Json) -> bool:
-        if own_status(model.seen) == content:
-            self._settled[ModelAddress(model.seen.namespace, model.seen.name)] = (model.seen, content)
-            return True
-        self._writer.set_status(MODEL_DEPLOYMENTS, status_manifest(model.seen.namespace, model.seen.name, content))
-        return False
+    def _forget_absent(self) -> None:
+        for known in (self._latest, self._content, self._settled):
+            for address in (
+                [each for each in known if self._models.find(each) is None] if len(known) > self._models.count else ()
+            ):
+                known.pop(address)
 
     def _announce(self, model: Model, action: WriteStatus) -> None:
         """Tell what a person wants to know afterwards: decisions, and that it became ready or ceased to be, and why."""
@@ -136,9 +125,10 @@ def _decisions(status: DeploymentStatus | None) -> tuple[ScalingDecision, ...]:
     return status.scaling.decisions if status and status.scaling else ()
 
 
-def _both(summary: str, trouble: str) -> str:
-    text = f"{summary} But {trouble}.".strip()
-    return text if len(text) <= MAX_SENTENCE else f"{text[: MAX_SENTENCE - 1]}…"
+def _is_answered(model: Model) -> bool:
+    """Whether the status is about the spec of now."""
+    status = model.seen.object.get("status") or {}
+    return bool(status.get("observedGeneration", 0) == model.seen.metadata.get("generation", 0))
 
 
 def _refused(model: Model) -> Json:

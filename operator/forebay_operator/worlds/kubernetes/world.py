@@ -77,7 +77,7 @@ class KubernetesWorld:
             artifacts=parts.artifacts.seen(),
             demand=parts.gateways.demand(),
             routes=parts.routes.table(),
-            routes_acknowledged=parts.routes.acknowledged(parts.gateways.acknowledged()),
+            routes_acknowledged=parts.routes.acknowledged(parts.gateways.acknowledged(), parts.gateways.refused()),
             settings=self._settings,
         )
 
@@ -89,6 +89,12 @@ class KubernetesWorld:
         for action in actions:
             self._act(action, lost)
         self._keep()
+
+    def go_on(self) -> None:
+        """Begin writes that the last step asked for, and that there was no room for."""
+        if self._may_act():
+            self._parts.statuses.keep()
+            self._parts.addresses.keep()
 
     def _act(self, action: Action, lost: Counter[Pool]) -> None:
         parts = self._parts

@@ -21,8 +21,9 @@ from forebay_schema.digests import digest_of
 from forebay_schema.logs import Logger
 
 _AT_ONCE: Final = 16
-_MOST_WAITING: Final = 512
-"""Writes that are begun and not done. What is not begun is asked for again by the next step."""
+_MOST_WAITING: Final = 128
+"""Writes that are begun and not done. What is not begun is asked for again when half of them are done, and by the next step:
+few, so that what is urgent does not wait behind thousands."""
 _UNREACHABLE_PAUSE_S: Final = 1.0
 _log: Final = Logger("forebay.writer")
 
@@ -68,6 +69,9 @@ class Writer:
         self._refusals_revision = 0
         self._written: dict[tuple[Ref, str], Written] = {}
         self._resume_at = 0.0
+        self._was_full = False
+        self.has_room = asyncio.Event()
+        """Set when more can be begun, after so many writes were under way that some were not."""
 
     @property
     def refusals(self) -> Mapping[tuple[Ref, str], Refusal]:
@@ -174,13 +178,14 @@ class Writer:
             return
         task = asyncio.ensure_future(self._try(key, work))
         self._tasks[key] = task
+        self._was_full = self._was_full or self.is_full
         task.add_done_callback(lambda _: self._done(key))
 
     def _done(self, key: tuple[Ref, str]) -> None:
-        was_full = self.is_full
         self._tasks.pop(key, None)
-        if was_full:
-            self._changed()
+        if self._was_full and len(self._tasks) <= _MOST_WAITING // 2:
+            self._was_full = False
+            self.has_room.set()
 
     async def _try(self, key: tuple[Ref, str], work: Coroutine[Any, Any, None]) -> None:
         try:
