@@ -10,7 +10,6 @@ from typing import Final
 # DNS labels as Kubernetes has them, lower case, not all digits: 127.0.0.1 and 10.0 are no models.
 _LABEL: Final = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _AUTHORITY: Final = re.compile(rf"(?P<name>{_LABEL})\.(?P<namespace>{_LABEL})(?:\.svc(?:\.cluster\.local)?)?(?::\d{{1,5}})?")
-_PATH: Final = re.compile(r"/v2/models/(?P<name>[^/?#]+)(?:[/?#].*)?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,9 +29,3 @@ def address_of_authority(authority: str) -> ModelAddress | None:
     if match is None or (match["name"].isdigit() and match["namespace"].isdigit()):
         return None
     return ModelAddress(namespace=match["namespace"], name=match["name"])
-
-
-def model_of_path(path: str) -> str | None:
-    """The model that an HTTP path of the v2 protocol names. Paths are not percent-decoded, as in Triton."""
-    match = _PATH.fullmatch(path)
-    return match["name"] if match and match["name"] != "stats" else None

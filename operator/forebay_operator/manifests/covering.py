@@ -15,10 +15,6 @@ def difference(live: Any, wanted: Any, where: str = "") -> str:
     return "" if _same(live, wanted) else where or "."
 
 
-def covers(live: Any, wanted: Any) -> bool:
-    return not difference(live, wanted)
-
-
 def _in_map(live: Any, wanted: dict[str, Any], where: str) -> str:
     if not isinstance(live, dict):
         return where or "."

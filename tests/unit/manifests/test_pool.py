@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from forebay_operator.manifests.covering import covers
+from forebay_operator.manifests.covering import difference
 from forebay_operator.manifests.installation import ServerSettings, StoreSettings
 from forebay_operator.manifests.kinds import Json
 from forebay_operator.manifests.owners import Owner
@@ -73,9 +73,10 @@ def test_another_image_makes_another_deployment_and_another_size_does_not() -> N
 
 def test_the_selector_of_a_deployment_finds_its_pods_and_those_of_no_other_template() -> None:
     made = deployment(template(a_pool(), an_installation()), 1, None)
-    assert covers(made["spec"]["template"]["metadata"]["labels"], made["spec"]["selector"]["matchLabels"])
+    selector = made["spec"]["selector"]["matchLabels"]
+    assert not difference(made["spec"]["template"]["metadata"]["labels"], selector)
     other = template(a_pool(), an_installation(pull_policy="Always"))
-    assert not covers(other.content["metadata"]["labels"], made["spec"]["selector"]["matchLabels"])
+    assert difference(other.content["metadata"]["labels"], selector)
 
 
 def test_the_pool_of_one_model_belongs_to_it_and_has_its_pod_template() -> None:

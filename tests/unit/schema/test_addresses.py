@@ -1,6 +1,6 @@
 import pytest
 
-from forebay_schema.addresses import ModelAddress, address_of_authority, model_of_path
+from forebay_schema.addresses import ModelAddress, address_of_authority
 
 DIGITS = ModelAddress(namespace="team-a", name="digits")
 
@@ -26,20 +26,3 @@ DIGITS = ModelAddress(namespace="team-a", name="digits")
 )
 def test_an_authority_names_a_model_only_in_the_agreed_forms(authority: str, expected: ModelAddress | None) -> None:
     assert address_of_authority(authority) == expected
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("/v2/models/digits/infer", "digits"),
-        ("/v2/models/digits", "digits"),
-        ("/v2/models/digits?x=1", "digits"),
-        ("/v2/models/digits/versions/2/infer", "digits"),
-        ("/v2/models/stats", None),
-        ("/v2/health/ready", None),
-        ("/v2/models/", None),
-        ("/x/v2/models/digits", None),
-    ],
-)
-def test_a_path_of_the_protocol_names_a_model(path: str, expected: str | None) -> None:
-    assert model_of_path(path) == expected

@@ -43,10 +43,6 @@ class Story:
     def most_replicas(self) -> int:
         return max((sample.replicas_ready for sample in self.samples), default=0)
 
-    @property
-    def longest_queue(self) -> int:
-        return max((sample.queue for sample in self.samples), default=0)
-
 
 def percentile(values: Sequence[float], share: float) -> float | None:
     """The smallest value that at least `share` of the values do not exceed; None of nothing."""

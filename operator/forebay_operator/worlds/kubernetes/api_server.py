@@ -53,11 +53,6 @@ class RefusedError(Exception):
         """Whether another manager owns fields that were to be applied."""
         return self.status == _CONFLICT and any(cause.reason == "FieldManagerConflict" for cause in self.causes)
 
-    @property
-    def is_passing(self) -> bool:
-        """Whether the same call may succeed in a moment."""
-        return self.status in {408, 429, 500, 502, 503, 504} and self.reason != "InternalError"
-
 
 class ApiServer:
     """One connection pool, one field manager."""

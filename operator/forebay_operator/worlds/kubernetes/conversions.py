@@ -11,7 +11,7 @@ from forebay_operator.domain.status import Artifact
 from forebay_operator.manifests import names
 from forebay_operator.manifests.conversion import job, settings_digest
 from forebay_operator.manifests.installation import Installation
-from forebay_operator.manifests.kinds import JOB_EVENTS, JOBS, PODS, Ref
+from forebay_operator.manifests.kinds import JOB_EVENTS, JOBS, PODS
 from forebay_operator.manifests.owners import Owner
 from forebay_operator.worlds.conversion_documents import order_of
 from forebay_operator.worlds.kubernetes import conversion_pods, pods
@@ -190,10 +190,6 @@ class Conversions:
             for seen in self._store.all(JOBS)
             if seen.namespace == key.namespace and seen.annotations.get(names.CONVERSION_ID) == key.digest
         ]
-
-
-def job_ref(key: ConversionId, attempt: int) -> Ref:
-    return Ref(JOBS.name, key.namespace, names.conversion_job(key, attempt))
 
 
 def _attempt_of(seen: Seen) -> int:
