@@ -12,12 +12,14 @@ from forebay_operator.domain.failures import Failures, ModelFailures
 from forebay_operator.domain.fleet import Fleet
 from forebay_operator.domain.memory import Cache, Memory
 from forebay_operator.domain.model_memory import ModelMemory
+from forebay_operator.domain.observation import Observation
 from forebay_operator.domain.pools import Site, SiteKey
 from forebay_operator.domain.rest import Rest, Settled
 from forebay_operator.domain.revisions import identify
 from forebay_operator.domain.routes import Route
 from forebay_operator.domain.scaling import Scaling
 from forebay_operator.domain.snapshot import Conversion, ConversionId, GatewayDemand, Snapshot
+from forebay_operator.domain.status import DeploymentStatus
 from forebay_schema.addresses import ModelAddress
 
 _NO_DEMAND = GatewayDemand()
@@ -128,7 +130,7 @@ class Survey:
             deployment.spec,
             before.scaling,
             seen,
-            present=max(seen.replicas_ready + seen.replicas_starting, said.scaling.wanted if said and said.scaling else 0),
+            present=before.scaling.wanted if before.scaling else _present(seen, said),
             hold_seconds=self._snapshot.settings.hold_seconds,
             skipped_until=skipped_until,
         )
@@ -146,6 +148,12 @@ class Survey:
             self._routed = [{route.address: route for route in table if route.versions} for table in tables]
         routes = [table[address] for table in self._routed if address in table]
         return {entry.version for route in routes for entry in route.versions}
+
+
+def _present(seen: Observation, said: DeploymentStatus | None) -> int:
+    """How many replicas were wanted, as far as can be told without memory."""
+    there = seen.replicas_ready + seen.replicas_starting
+    return max(there, said.scaling.wanted) if said is not None and said.scaling is not None else there
 
 
 def _starting(sight: Sight) -> int:

@@ -565,6 +565,18 @@ def test_figures_alone_are_written_every_ten_seconds_at_most() -> None:
     assert "queue" in world.status().summary
 
 
+def test_a_model_that_is_scaled_by_itself_from_now_on_begins_with_the_number_that_was_asked_for() -> None:
+    world = a_world(a_deployment())
+    while not world.ready():
+        world.step()
+    world.change(DIGITS, autoscaling=Autoscaling(min_replicas=0, max_replicas=3))
+    world.snapshot = replace(world.snapshot, demand=None)
+    world.settle()
+    status = world.status()
+    assert status.scaling is not None
+    assert status.scaling.wanted == 1
+
+
 def test_a_missing_signal_is_said_in_the_condition() -> None:
     world = a_settled_world(SCALED)
     world.snapshot = replace(world.snapshot, demand=None)
