@@ -87,6 +87,9 @@ SOUND = {
         routes=(HELD,),
         with_memory=(),
     ),
+    "without memory more is placed for what is held": a_moment(
+        load_order(), servers=(a_seen_server(),), routes=(HELD,), with_memory=(), held=5
+    ),
     "without memory the same is ordered": a_moment(
         load_order(), servers=(a_seen_server(),), routes=(HELD,), with_memory=(load_order(),)
     ),

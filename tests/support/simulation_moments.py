@@ -3,7 +3,7 @@
 from forebay_operator.domain.actions import Action, LoadReplica, UnloadReplica, WriteStatus
 from forebay_operator.domain.deployment import Deployment, DeploymentSpec, Serving
 from forebay_operator.domain.routes import Endpoint, Route
-from forebay_operator.domain.snapshot import Holding, HoldingPhase, Server, ServerPhase, Snapshot
+from forebay_operator.domain.snapshot import GatewayDemand, Holding, HoldingPhase, Server, ServerPhase, Snapshot
 from forebay_operator.domain.status import (
     Artifact,
     DeploymentStatus,
@@ -98,6 +98,7 @@ def a_moment(
     routes: tuple[Route, ...] = (),
     acknowledged: tuple[Route, ...] | None = (),
     known_demand: bool = True,
+    held: int = 0,
     last_arrival: float = NOW,
     said: int | None = None,
     with_memory: tuple[Action, ...] | None = None,
@@ -111,7 +112,7 @@ def a_moment(
             deployments=(deployment or a_deployment(),),
             servers=servers,
             capacity=CAPACITY,
-            demand={} if known_demand else None,
+            demand={DIGITS: GatewayDemand(held=held)} if known_demand else None,
             routes=routes,
             routes_acknowledged=acknowledged,
         ),
