@@ -252,8 +252,8 @@ def lost_memory_changes_nothing(moment: Moment) -> Iterator[str]:
     with_memory = Counter((order[1], order[2]) for order in kept if order[0] == "load")
     for (address, version), count in loads.items():
         # A load that failed may be tried again sooner: the pause before that is what was lost. What the status says is wanted
-        # may be wanted for longer: since when the model has been idle is lost, too. For what is held now more may be called for:
-        # so is how much a replica can do.
+        # may be wanted for longer: since when the model has been idle is lost, too. For what is held, more may be called for:
+        # how much a replica can do is lost.
         is_excused = _said_before(moment, address, version, count) or _is_held(moment, address)
         is_new = count > with_memory[address, version] and not is_excused
         if is_new and (address, version) not in moment.failed_before:
