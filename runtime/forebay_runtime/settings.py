@@ -22,6 +22,8 @@ class Settings:
     metrics_address: str
     metrics_port: int
     http_max_input_size: int
+    request_memory: int
+    """0: the server chooses."""
     strict_readiness: bool
     exit_timeout_s: float
     auto_complete: bool
@@ -53,6 +55,7 @@ def parse(arguments: Sequence[str] | None = None) -> Settings:
         metrics_address=given.metrics_address or given.http_address,
         metrics_port=given.metrics_port,
         http_max_input_size=given.http_max_input_size,
+        request_memory=given.request_memory,
         strict_readiness=given.strict_readiness,
         exit_timeout_s=given.exit_timeout_secs,
         auto_complete=not given.disable_auto_complete_config,
@@ -119,6 +122,13 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     network.add_argument("--metrics-address", default="", metavar="ADDRESS", help="default: that of HTTP")
     network.add_argument("--metrics-port", type=_port, default=8002, metavar="PORT", help="0: a free one (default: 8002)")
     network.add_argument("--http-max-input-size", type=int, default=64 << 20, metavar="BYTES", help="default: 64 MiB")
+    network.add_argument(
+        "--request-memory",
+        type=_size,
+        default=0,
+        metavar="SIZE",
+        help="what the bodies of all unanswered requests may take together (default: an eighth of the machine's memory)",
+    )
     network.add_argument(
         "--exit-timeout-secs", type=float, default=30.0, metavar="SECONDS", help="longest time to finish requests at the end"
     )

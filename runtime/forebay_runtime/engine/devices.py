@@ -108,7 +108,7 @@ def open_device(spec: DeviceSpec, memory_bytes: int = 0) -> Device:
         prepare("cpu")
     match spec.kind:
         case "cpu":
-            return CpuDevice(memory_bytes or int(_machine_memory() * _CPU_SHARE))
+            return CpuDevice(memory_bytes or int(machine_memory() * _CPU_SHARE))
         case "simulated":
             return SimulatedDevice(memory_bytes or spec.memory_bytes, spec.pace)
         case "gpu":
@@ -117,7 +117,8 @@ def open_device(spec: DeviceSpec, memory_bytes: int = 0) -> Device:
             return GpuDevice(spec.index, gpu.name, memory_bytes or gpu.free_bytes)
 
 
-def _machine_memory() -> int:
+def machine_memory() -> int:
+    """Bytes that this process may use: the machine's, or less where its cgroup says so."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()

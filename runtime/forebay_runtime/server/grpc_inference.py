@@ -12,6 +12,7 @@ from forebay_runtime.protocol.inference import Array, InferPlan, tensors
 from forebay_runtime.server import grpc_status
 from forebay_runtime.service.data_plane import DataPlane, version_of
 from forebay_runtime.service.loaded_version import LoadedVersion
+from forebay_runtime.service.request_memory import RequestMemory
 from forebay_schema.logs import Logger
 
 _log = Logger(__name__)
@@ -25,7 +26,7 @@ Outcome = bytes | RequestError
 class Waiter:
     """One request in the event loop that a thread waits for."""
 
-    __slots__ = ("_done", "_loop", "cancel", "outcome", "request_id")
+    __slots__ = ("_done", "_loop", "cancel", "on_answer", "outcome", "request_id")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -33,11 +34,14 @@ class Waiter:
         self._done.acquire()
         self.outcome: Outcome | None = None
         self.cancel: Callable[[], None] | None = None
+        self.on_answer: Callable[[], None] | None = None
         self.request_id = ""
 
     def set(self, outcome: Outcome) -> None:
         """Called in the event loop, once."""
         self.cancel = None
+        if self.on_answer is not None:
+            self.on_answer()
         self.outcome = outcome
         self._done.release()
 
@@ -62,9 +66,10 @@ class Waiter:
 
 
 class GrpcInference:
-    def __init__(self, data_plane: DataPlane, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, data_plane: DataPlane, loop: asyncio.AbstractEventLoop, memory: RequestMemory) -> None:
         self._data_plane = data_plane
         self._loop = loop
+        self._memory = memory
 
     def infer(self, message: bytes, context: Any) -> bytes:
         """ModelInfer: serialised request in, serialised response out."""
@@ -129,10 +134,13 @@ class GrpcInference:
             waiter.set(InternalError("internal error, see the server's log"))
 
     def _queue(self, message: bytes, metadata: Any, waiter: Waiter) -> None:
+        gateway = grpc_status.gateway_headers(metadata)
+        size = len(message)
+        self._memory.take(size, retried=gateway.version is not None)
+        waiter.on_answer = lambda: self._memory.give(size)
         description, raws = grpc_wire.split_request(message)
         target = infer_grpc.target(description)
         waiter.request_id = target.request_id
-        gateway = grpc_status.gateway_headers(metadata)
         loaded = self._data_plane.find(target.model, version_of(target.version), gateway)
         plan = loaded.grpc_plans.get(description) or loaded.grpc_plans.keep(
             description, infer_grpc.plan(description, loaded.signature, raw=bool(raws))

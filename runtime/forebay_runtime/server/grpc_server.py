@@ -30,7 +30,6 @@ _KINDS: Final = {
 _OTHER: Final = "other"
 _HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
     ("grpc.max_send_message_length", _LARGEST_MESSAGE),
     # A second server on the same port must be an error, not a silent share of the requests.
     ("grpc.so_reuseport", 0),
@@ -46,7 +45,14 @@ class GrpcServer:
     """
 
     def __init__(
-        self, api: GrpcApi, inference: GrpcInference, address: str, port: int, on_refused: Callable[[], None]
+        self,
+        api: GrpcApi,
+        inference: GrpcInference,
+        address: str,
+        port: int,
+        *,
+        max_message_bytes: int,
+        on_refused: Callable[[], None],
     ) -> None:
         """Listen on the address; `on_refused` is called for each call beyond a limit, in any thread.
 
@@ -62,7 +68,8 @@ class GrpcServer:
         )
         threads = _threads_of_methods({kind.kind: kind for kind in kinds})
         limit = CallLimit(threads, on_refused)
-        self._server: Any = grpc.server(kinds[-1], options=_OPTIONS, interceptors=[limit])
+        received = ("grpc.max_receive_message_length", min(max_message_bytes, _LARGEST_MESSAGE))
+        self._server: Any = grpc.server(kinds[-1], options=[*_OPTIONS, received], interceptors=[limit])
         handlers = _handlers(api, inference, threads)
         self._server.add_registered_method_handlers(_SERVICE, handlers)
         health = _in_threads(api.health, threads[f"/{_HEALTH_SERVICE}/Check"])

@@ -2,8 +2,12 @@
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final, ParamSpec, TypeVar
 
 from forebay_runtime.protocol import compression, http_answers, infer_json
 from forebay_runtime.protocol.errors import (
@@ -32,6 +36,13 @@ _HEADER_LENGTH: Final = "inference-header-content-length"
 _HEADER_LENGTH_NAME: Final = "Inference-Header-Content-Length"
 _MOST_DIGITS: Final = 20
 _SHORT_JSON: Final = 1 << 20
+_RECODERS: Final = 2
+_RECODED_AT_ONCE: Final = 16 << 10
+"""Bytes that are packed faster than they are handed to a thread."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _EMPTY: Final = HttpAnswer(content_type=TEXT)
 _NOT_FOUND: Final = HttpAnswer(404, (http_answers.error_body("Not Found"),), TEXT)
 _NOT_ALLOWED: Final = HttpAnswer(405, (http_answers.error_body("Method Not Allowed"),), TEXT)
@@ -45,6 +56,8 @@ class HttpApi:
         self._control = control
         self._token = token
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recoders = ThreadPoolExecutor(_RECODERS, thread_name_prefix="recode")
+        self._recoding = 0
         self.max_body_bytes = max_body_bytes
         self._handlers: dict[str, Handler] = {
             "infer": self._infer,
@@ -64,6 +77,11 @@ class HttpApi:
     @property
     def closing(self) -> bool:
         return self._data_plane.draining
+
+    @property
+    def recoding(self) -> bool:
+        """Whether a body is being packed or unpacked."""
+        return self._recoding > 0
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a request, now or later."""
@@ -86,7 +104,7 @@ class HttpApi:
         else:
             self._send(exchange, answer)
 
-    def _send(self, exchange: Exchange, answer: HttpAnswer | Awaitable[HttpAnswer] | None) -> None:
+    def _send(self, exchange: Exchange, answer: HttpAnswer | Awaitable[HttpAnswer | None] | None) -> None:
         if isinstance(answer, HttpAnswer):
             exchange.answer(answer)
         elif answer is not None:
@@ -94,9 +112,11 @@ class HttpApi:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _answer_later(self, exchange: Exchange, answer: Awaitable[HttpAnswer]) -> None:
+    async def _answer_later(self, exchange: Exchange, answer: Awaitable[HttpAnswer | None]) -> None:
         try:
-            exchange.answer(await answer)
+            known = await answer
+            if known is not None:
+                exchange.answer(known)
         except RequestError as error:
             exchange.answer(error_answer(error, _content_type(error)))
         except Exception:
@@ -117,23 +137,44 @@ class HttpApi:
 
     # Inference.
 
-    def _infer(self, exchange: Exchange, values: Mapping[str, str]) -> None:
+    def _infer(self, exchange: Exchange, values: Mapping[str, str]) -> Awaitable[None] | None:
+        coding = exchange.head.headers.get("content-encoding")
+        if coding is not None:
+            return self._infer_compressed(exchange, values, coding)
+        self._infer_plain(exchange, values, exchange.body)
+        return None
+
+    async def _infer_compressed(self, exchange: Exchange, values: Mapping[str, str], coding: str) -> None:
+        self._find(exchange, values)
+        body = await self._recoded(compression.decompress, exchange.body, coding, self.max_body_bytes)
+        self._infer_plain(exchange, values, body)
+
+    def _infer_plain(self, exchange: Exchange, values: Mapping[str, str], body: memoryview) -> None:
         gateway = _gateway(exchange)
         loaded = self._data_plane.find(values["model"], version_of(values.get("version", "")), gateway)
-        body = self._plain_body(exchange)
         plan, arrays = _understand(loaded, exchange, body)
 
         def reply(outcome: Mapping[str, Array] | RequestError) -> None:
-            exchange.answer(_infer_answer(loaded, plan, outcome, exchange.head.headers.get("accept-encoding", "")))
+            answer = _infer_answer(loaded, plan, outcome)
+            accepted = exchange.head.headers.get("accept-encoding")
+            coding = compression.chosen(accepted) if accepted and answer.status == HTTPStatus.OK else None
+            if coding is None:
+                exchange.answer(answer)
+            elif answer.size <= _RECODED_AT_ONCE:
+                exchange.answer(_compressed(answer, coding))
+            else:
+                self._send(exchange, self._recoded(_compressed, answer, coding))
 
         call = self._data_plane.submit(loaded, plan, arrays, gateway, reply)
         exchange.on_gone = lambda: loaded.batcher.cancel(call)
 
-    def _plain_body(self, exchange: Exchange) -> memoryview:
-        coding = exchange.head.headers.get("content-encoding")
-        if coding is None:
-            return exchange.body
-        return compression.decompress(exchange.body, coding, self.max_body_bytes)
+    async def _recoded(self, recode: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """In a thread: what packs and unpacks megabytes must not keep others waiting."""
+        self._recoding += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._recoders, partial(recode, *args, **kwargs))
+        finally:
+            self._recoding -= 1
 
     # Health and descriptions.
 
@@ -218,9 +259,7 @@ def _description_length(exchange: Exchange, size: int) -> int:
     return int(text)
 
 
-def _infer_answer(
-    loaded: LoadedVersion, plan: InferPlan, outcome: Mapping[str, Array] | RequestError, accept_encoding: str
-) -> HttpAnswer:
+def _infer_answer(loaded: LoadedVersion, plan: InferPlan, outcome: Mapping[str, Array] | RequestError) -> HttpAnswer:
     if isinstance(outcome, RequestError):
         return error_answer(outcome, TEXT if isinstance(outcome, InternalError) else JSON)
     try:
@@ -230,15 +269,14 @@ def _infer_answer(
     except Exception:
         _log.exception("answer failed", protocol="http", model=loaded.key.model)
         return error_answer(InternalError("the model's outputs cannot be sent, see the server's log"))
-    extra: list[tuple[str, str]] = []
-    if answer.json_size is not None:
-        extra.append((_HEADER_LENGTH_NAME, str(answer.json_size)))
-    parts = answer.parts
-    coding = compression.chosen(accept_encoding) if accept_encoding else None
-    if coding:
-        parts = (compression.compress(parts, coding),)
-        extra.append(("Content-Encoding", coding))
-    return HttpAnswer(200, parts, JSON if answer.json_size is None else BINARY, extra)
+    if answer.json_size is None:
+        return HttpAnswer(200, answer.parts, JSON)
+    return HttpAnswer(200, answer.parts, BINARY, ((_HEADER_LENGTH_NAME, str(answer.json_size)),))
+
+
+def _compressed(answer: HttpAnswer, coding: compression.Coding) -> HttpAnswer:
+    packed = compression.compress(answer.parts, coding)
+    return replace(answer, parts=(packed,), extra=(*answer.extra, ("Content-Encoding", coding)))
 
 
 def _gateway(exchange: Exchange) -> GatewayHeaders:

@@ -11,10 +11,12 @@ import numpy as np
 
 from forebay_runtime.protocol import http_head
 from forebay_runtime.protocol.compression import too_large
-from forebay_runtime.protocol.errors import InvalidArgumentError, RequestError
+from forebay_runtime.protocol.errors import InvalidArgumentError, RequestError, UnavailableError
 from forebay_runtime.protocol.http_answers import HttpAnswer, error_answer, head_of
 from forebay_runtime.protocol.http_chunks import BodyTooLargeError, ChunkDecoder, ChunkError
 from forebay_runtime.protocol.http_head import MAX_HEAD_BYTES, HttpSyntaxError, RequestHead
+from forebay_runtime.service.request_memory import RequestMemory
+from forebay_schema import headers
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_S: Final = 2.0
@@ -55,9 +57,13 @@ class HttpService(Protocol):
 
 
 class HttpConnection(asyncio.BufferedProtocol):
-    def __init__(self, service: HttpService, open_connections: "set[HttpConnection]") -> None:
+    def __init__(self, service: HttpService, open_connections: "set[HttpConnection]", memory: RequestMemory) -> None:
         self._service = service
         self._open = open_connections
+        self._memory = memory
+        self._taken = 0
+        self._progress = 0
+        self._seen = (0, 0)
         self._transport: asyncio.Transport
         self._buffer = bytearray(MAX_HEAD_BYTES)
         self._view = memoryview(self._buffer)
@@ -79,6 +85,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._open.discard(self)
+        self._give_memory()
         exchange, self._exchange = self._exchange, None
         if exchange is not None and exchange.on_gone is not None:
             exchange.on_gone()
@@ -91,6 +98,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         return self._view[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._progress += 1
         if self._discarding:
             return
         if self._body is None:
@@ -119,6 +127,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if exchange is not self._exchange or self._transport.is_closing():
             return
         self._exchange = None
+        self._give_memory()
         keep_alive = exchange.head.keep_alive and not self._service.closing
         self._send(answer, exchange.head, keep_alive=keep_alive)
         if not keep_alive:
@@ -142,6 +151,14 @@ class HttpConnection(asyncio.BufferedProtocol):
     def idle(self) -> bool:
         return self._exchange is None and not self.receiving
 
+    def let_go_if_stalled(self) -> None:
+        """Called now and then: drop a client that since the last call has neither sent more nor taken what it was sent."""
+        unsent = self._transport.get_write_buffer_size()
+        waits_for_client = unsent > 0 or (self.receiving and self._exchange is None)
+        if waits_for_client and self._seen == (self._progress, unsent):
+            self._transport.abort()
+        self._seen = (self._progress, unsent)
+
     def close(self) -> None:
         """Close once what was written is sent."""
         self._transport.close()
@@ -163,6 +180,9 @@ class HttpConnection(asyncio.BufferedProtocol):
                 return
             except BodyTooLargeError:
                 self._refuse(too_large(self._service.max_body_bytes))
+                return
+            except UnavailableError as error:
+                self._refuse(error)
                 return
             if not progressed:
                 break
@@ -189,6 +209,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._head = head
         if head.content_length > self._service.max_body_bytes:
             raise BodyTooLargeError
+        self._take_memory(head.content_length)
         if head.expects_continue and (self._filled < head.content_length or (head.chunked and not self._filled)):
             self._transport.write(_CONTINUE)
         if head.chunked:
@@ -213,11 +234,20 @@ class HttpConnection(asyncio.BufferedProtocol):
         assert self._chunks is not None
         taken = self._chunks.feed(bytes(self._view[: self._filled]))
         self._consume(taken)
+        self._take_memory(taken)
         if self._chunks.done:
             body, self._chunks = self._chunks.body, None
             self._begin(memoryview(body))
             return True
         return taken > 0
+
+    def _take_memory(self, count: int) -> None:
+        self._memory.take(count, retried=self._head is not None and headers.VERSION in self._head.headers)
+        self._taken += count
+
+    def _give_memory(self) -> None:
+        self._memory.give(self._taken)
+        self._taken = 0
 
     def _consume(self, count: int) -> None:
         rest = self._filled - count
@@ -244,6 +274,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _refuse(self, error: RequestError) -> None:
         """Answer a request that cannot be read to its end, then close: what follows it is anybody's guess."""
         self._send(error_answer(error), self._head, keep_alive=False)
+        self._give_memory()
         self._discarding = True
         # A close with unread data would reset the connection, and the client might never see the answer.
         if self._transport.can_write_eof():

@@ -9,7 +9,7 @@ from typing import Final
 from forebay_runtime.protocol.http_answers import HttpAnswer
 from forebay_runtime.server.http_connection import Exchange
 
-Handler = Callable[[Exchange, Mapping[str, str]], HttpAnswer | Awaitable[HttpAnswer] | None]
+Handler = Callable[[Exchange, Mapping[str, str]], HttpAnswer | Awaitable[HttpAnswer | None] | None]
 """Answers a request; None: it will answer the exchange itself, later."""
 
 _MODEL: Final = r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[0-9]+))?"

@@ -7,12 +7,13 @@ import os
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from forebay_runtime.engine.artifacts import ArtifactCache
-from forebay_runtime.engine.devices import open_device
+from forebay_runtime.engine.devices import machine_memory, open_device
 from forebay_runtime.engine.model_files import ModelRepository
 from forebay_runtime.server.grpc_api import GrpcApi
 from forebay_runtime.server.grpc_inference import GrpcInference
@@ -24,6 +25,7 @@ from forebay_runtime.service.data_plane import DataPlane
 from forebay_runtime.service.loading import Loader
 from forebay_runtime.service.model_store import ModelStore
 from forebay_runtime.service.repository_control import RepositoryControl
+from forebay_runtime.service.request_memory import RequestMemory
 from forebay_runtime.service.server_state import StateFile
 from forebay_runtime.settings import Settings
 from forebay_schema.logs import Logger
@@ -33,14 +35,18 @@ _QUIET_S: Final = 0.5
 """How long nothing may come before a draining server ends: its readiness has to be seen, its last answers to arrive."""
 _CHECK_S: Final = 0.02
 _GRACE_S: Final = 1.0
+_STALL_S: Final = 30.0
 
 
 class Listeners:
-    """HTTP listeners and their open connections."""
+    """HTTP listeners and their open connections; clients that stop in the middle are let go after `stall_s` to twice that."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: RequestMemory, stall_s: float = _STALL_S) -> None:
+        self._memory = memory
+        self._stall_s = stall_s
         self._servers: list[asyncio.Server] = []
         self._connections: set[HttpConnection] = set()
+        self._sweeping = asyncio.ensure_future(self._sweep())
 
     async def listen(self, service: HttpService, address: str, port: int) -> int:
         """Listen; return the port.
@@ -49,7 +55,11 @@ class Listeners:
             OSError: the address cannot be had.
         """
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: HttpConnection(service, self._connections), address, port, backlog=1024)
+
+        def connection() -> HttpConnection:
+            return HttpConnection(service, self._connections, self._memory)
+
+        server = await loop.create_server(connection, address, port, backlog=1024)
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
@@ -63,7 +73,14 @@ class Listeners:
             if connection.idle:
                 connection.close()
 
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._stall_s)
+            for connection in tuple(self._connections):
+                connection.let_go_if_stalled()
+
     def close(self) -> None:
+        self._sweeping.cancel()
         for server in self._servers:
             server.close()
         for connection in tuple(self._connections):
@@ -93,16 +110,18 @@ async def run(settings: Settings) -> None:
         data_plane = DataPlane(store, strict_readiness=settings.strict_readiness)
         loader = Loader(device)
         control = _control(settings, scratch, store, loader)
-        listeners = Listeners()
+        memory = RequestMemory(settings.request_memory or _request_memory(settings))
+        listeners = Listeners(memory)
         token = settings.repository_token_file.read_text(encoding="utf-8").strip() if settings.repository_token_file else ""
         api = HttpApi(data_plane, control, token=token, max_body_bytes=settings.http_max_input_size)
         http = await listeners.listen(api, settings.http_address, settings.http_port)
         metrics = await listeners.listen(MetricsApi(data_plane, device), settings.metrics_address, settings.metrics_port)
-        grpc = _grpc(settings, data_plane, control, token)
+        grpc = _grpc(settings, data_plane, control, token, memory)
         _announce(settings, Ports(http, grpc.port, metrics))
         loading = asyncio.ensure_future(_load(control, settings, data_plane))
         await stop.wait()
-        await _drain(data_plane, listeners, settings.exit_timeout_s)
+        await _drain(data_plane, lambda: listeners.busy() or api.recoding, settings.exit_timeout_s)
+        listeners.close_idle()
         loading.cancel()
         await grpc.stop(_GRACE_S)
         listeners.close()
@@ -122,14 +141,24 @@ def _control(settings: Settings, scratch: Path, store: ModelStore, loader: Loade
     )
 
 
-def _grpc(settings: Settings, data_plane: DataPlane, control: RepositoryControl, token: str) -> GrpcServer:
+def _request_memory(settings: Settings) -> int:
+    """An eighth of the machine's memory, but room for two requests of the largest size."""
+    return max(machine_memory() // 8, 2 * settings.http_max_input_size)
+
+
+def _grpc(
+    settings: Settings, data_plane: DataPlane, control: RepositoryControl, token: str, memory: RequestMemory
+) -> GrpcServer:
     loop = asyncio.get_running_loop()
     api = GrpcApi(data_plane, control, token=token, loop=loop)
 
     def on_refused() -> None:
         loop.call_soon_threadsafe(data_plane.refused)
 
-    return GrpcServer(api, GrpcInference(data_plane, loop), settings.grpc_address, settings.grpc_port, on_refused)
+    inference = GrpcInference(data_plane, loop, memory)
+    return GrpcServer(
+        api, inference, settings.grpc_address, settings.grpc_port, max_message_bytes=memory.limit_bytes, on_refused=on_refused
+    )
 
 
 def _stop_signal() -> asyncio.Event:
@@ -162,16 +191,15 @@ async def _load(control: RepositoryControl, settings: Settings, data_plane: Data
     gc.freeze()
 
 
-async def _drain(data_plane: DataPlane, listeners: Listeners, timeout_s: float) -> None:
+async def _drain(data_plane: DataPlane, busy: Callable[[], bool], timeout_s: float) -> None:
     """Answer what is on its way; take nothing new from the gateway; wait until nothing has come for a while."""
     data_plane.draining = True
     _log.info("draining", timeout_seconds=timeout_s)
     deadline = time.monotonic() + timeout_s
     quiet_since = time.monotonic()
     while (now := time.monotonic()) < deadline:
-        if listeners.busy() or not data_plane.idle():
+        if busy() or not data_plane.idle():
             quiet_since = now
         elif now - quiet_since >= _QUIET_S:
             break
         await asyncio.sleep(_CHECK_S)
-    listeners.close_idle()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from forebay_runtime.server.grpc_inference import GrpcInference
 from forebay_runtime.service.data_plane import DataPlane
 from forebay_runtime.service.model_store import ModelStore
+from forebay_runtime.service.request_memory import RequestMemory
 
 MANY = 1100
 """More requests than a stream reads ahead."""
@@ -33,7 +34,7 @@ class Call:
 def an_inference() -> GrpcInference:
     """Over an empty store."""
     data_plane = DataPlane(ModelStore(), strict_readiness=True)
-    return GrpcInference(data_plane, asyncio.get_running_loop())
+    return GrpcInference(data_plane, asyncio.get_running_loop(), RequestMemory(1 << 20))
 
 
 async def test_a_client_that_leaves_a_long_stream_leaves_no_thread_behind() -> None:
