@@ -15,7 +15,8 @@ from forebay_operator.api.fields import bytes_of
 from forebay_operator.domain.snapshot import DeviceClass
 from forebay_operator.domain.snapshot import Settings as StepSettings
 from forebay_operator.manifests import installation
-from forebay_operator.worlds.kubernetes.capacity import CONTEXT_BYTES, DeclaredDevices
+from forebay_operator.worlds.gpu_memory import usable_bytes
+from forebay_operator.worlds.kubernetes.capacity import DeclaredDevices
 from forebay_operator.worlds.kubernetes.lease import Terms
 
 _LEAST_KEY: Final = 16
@@ -169,7 +170,7 @@ class OperatorSettings(_Part):
             cpu_servers=None if devices.cpu.servers < 0 else devices.cpu.servers,
             simulated_memory_bytes=_bytes(devices.simulated.memory, "devices.simulated.memory"),
             simulated_servers=devices.simulated.servers,
-            grown=tuple(DeviceClass("gpu", each.product, each.memory * _MIB - CONTEXT_BYTES) for each in devices.autoscaled),
+            grown=tuple(DeviceClass("gpu", each.product, usable_bytes(each.memory * _MIB)) for each in devices.autoscaled),
         )
 
     def terms(self) -> Terms:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from forebay_operator.cli.connection import Connection, Details, address_of, connect
 from forebay_operator.cli.naming import Commands, add_connection, add_name
 from forebay_operator.cli.paragraphs import terminal_width, titled
-from forebay_operator.worlds.local.sizes import readable
+from forebay_operator.domain.wording import bytes_text
 
 _INDENT: Final = 14
 
@@ -72,7 +72,7 @@ def _facts(details: Details) -> list[tuple[str, str]]:
         ("revision", str(status.get("revision", ""))),
         ("replicas", f"{status.get('readyReplicas', 0)} of {status.get('replicas', 0)} ready"),
         ("artifact", f"{artifact['digest'][:12]} by {artifact.get('convertedWith', '?')}" if artifact else ""),
-        ("footprint", f"{readable(footprint['bytes'])}, {footprint['source']}" if footprint else ""),
+        ("footprint", f"{bytes_text(footprint['bytes'])}, {footprint['source']}" if footprint else ""),
         ("provider", status.get("provider", "")),
         ("decision", decisions[-1]["reason"] if decisions else ""),
         *_conditions(status.get("conditions", [])),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from forebay_operator.cli.connection import connect
 from forebay_operator.cli.naming import Commands, add_connection, add_namespace
-from forebay_operator.worlds.local.sizes import readable
+from forebay_operator.domain.wording import bytes_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def _server_row(server: dict[str, Any]) -> list[str]:
         server["name"],
         f"{server['device']}{simulated}",
         server["phase"],
-        f"{readable(server['usedBytes'])} of {readable(server['memoryBytes'])}",
+        f"{bytes_text(server['usedBytes'])} of {bytes_text(server['memoryBytes'])}",
         server["message"] or ", ".join(held) or "nothing",
     ]
 

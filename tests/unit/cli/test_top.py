@@ -54,4 +54,4 @@ def test_plain_lines_say_all_of_a_model_and_of_a_server() -> None:
     model, server = lines(None, a_look(10.0))
 
     assert "model digits ready=1 (+1) wanted=2 held=3 waiting=5 running=1" in model
-    assert "server simulated-0-ab device=simulated phase=ready memory=1.0 MiB of 1.0 GiB holds=digits:1 loading" in server
+    assert "server simulated-0-ab device=simulated phase=ready memory=1 MiB of 1.0 GiB holds=digits:1 loading" in server

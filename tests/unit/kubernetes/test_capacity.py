@@ -3,11 +3,12 @@ from typing import Any
 from forebay_operator.domain.snapshot import DeviceClass
 from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import NODES, PODS
-from forebay_operator.worlds.kubernetes.capacity import CONTEXT_BYTES, CapacityView, DeclaredDevices
+from forebay_operator.worlds.gpu_memory import usable_bytes
+from forebay_operator.worlds.kubernetes.capacity import CapacityView, DeclaredDevices
 from forebay_operator.worlds.kubernetes.store import Store
 from kubernetes_builders import an_object
 
-L4 = DeviceClass("gpu", "NVIDIA-L4", (23034 << 20) - CONTEXT_BYTES)
+L4 = DeviceClass("gpu", "NVIDIA-L4", usable_bytes(23034 << 20))
 
 
 def a_store(*nodes: Any) -> Store:
@@ -29,7 +30,7 @@ def _seen(store: Store, declared: DeclaredDevices | None = None) -> dict[DeviceC
 
 def test_gpus_are_counted_by_the_product_that_their_nodes_are_labelled_with() -> None:
     store = a_store(a_node("a", 2), a_node("b", 1), a_node("c", 4, product="NVIDIA-A100", memory="81920"), a_node("d", 0))
-    a100 = DeviceClass("gpu", "NVIDIA-A100", (81920 << 20) - CONTEXT_BYTES)
+    a100 = DeviceClass("gpu", "NVIDIA-A100", usable_bytes(81920 << 20))
     assert _seen(store) == {L4: 3, a100: 4}
 
 

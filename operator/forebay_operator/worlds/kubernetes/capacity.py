@@ -8,13 +8,12 @@ from typing import Any, Final
 from forebay_operator.domain.snapshot import Capacity, DeviceClass
 from forebay_operator.manifests.installation import GPU_MEMORY, GPU_PRODUCT, GPU_RESOURCE
 from forebay_operator.manifests.kinds import NODES, PODS
+from forebay_operator.worlds.gpu_memory import usable_bytes
 from forebay_operator.worlds.kubernetes import pods
 from forebay_operator.worlds.kubernetes.servers import is_server
 from forebay_operator.worlds.kubernetes.store import Seen, Store
 from forebay_schema.logs import Logger
 
-CONTEXT_BYTES: Final = 1 << 30
-"""Kept free on each GPU for the CUDA context and the libraries' own workspaces."""
 _MIB: Final = 1 << 20
 _log: Final = Logger("forebay.capacity")
 
@@ -89,8 +88,8 @@ def device_of(node: Seen) -> DeviceClass | None:
     product, memory = node.labels.get(GPU_PRODUCT, ""), node.labels.get(GPU_MEMORY, "")
     if not product or not memory.isdecimal() or not _gpus(node):
         return None
-    usable = int(memory) * _MIB - CONTEXT_BYTES
-    return DeviceClass("gpu", product, usable) if usable > 0 else None
+    usable = usable_bytes(int(memory) * _MIB)
+    return DeviceClass("gpu", product, usable) if usable else None
 
 
 def takes_pods(node: Seen) -> bool:

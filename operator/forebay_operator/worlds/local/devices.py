@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from forebay_operator.api.fields import bytes_of
 from forebay_operator.domain.snapshot import Capacity, DeviceClass
-from forebay_operator.worlds.local.sizes import bytes_of
 
 FORMS: Final = "cpu, cpu:N, gpu, or simulated:COUNTxMEMORY[,pace=BASE+PER_ITEM], for example simulated:2x16Gi,pace=20ms+5ms"
 MOST_DEVICES: Final = 64
@@ -138,13 +138,21 @@ def _simulated(text: str, whole: str) -> tuple[Device, ...]:
     match = _SIMULATED.fullmatch(text)
     if match is None:
         raise DeviceError(f"--devices {whole!r}: write simulated:COUNTxMEMORY, for example simulated:2x16Gi,pace=20ms+5ms")
-    memory = bytes_of(match["memory"])
-    if not memory:
-        raise DeviceError(f"--devices {whole!r}: {match['memory']!r} is no memory size, write for example 16Gi or 512Mi")
     count = _count(match["count"], whole)
-    kind = DeviceClass(kind="simulated", name="simulated", memory_bytes=memory)
+    kind = DeviceClass(kind="simulated", name="simulated", memory_bytes=_memory(match["memory"], whole))
     argument = f"simulated:{match['memory']}{_pace(match['pace'], whole)}"
     return tuple(Device(index, kind, argument) for index in range(count))
+
+
+def _memory(text: str, whole: str) -> int:
+    """Above zero."""
+    try:
+        size = bytes_of(text)
+    except ValueError:
+        size = 0
+    if not size:
+        raise DeviceError(f"--devices {whole!r}: {text!r} is no memory size, write for example 16Gi or 512Mi")
+    return size
 
 
 def _pace(text: str | None, whole: str) -> str:

@@ -2,12 +2,10 @@
 
 import importlib.util
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
+from forebay_operator.worlds.gpu_memory import usable_bytes
 from forebay_operator.worlds.local.devices import DeviceError, Gpu
-
-CONTEXT_BYTES: Final = 1 << 30
-"""Kept free on each GPU for the CUDA context and the libraries' own workspaces."""
 
 
 def gpus_of_this_machine() -> Sequence[Gpu]:
@@ -35,4 +33,4 @@ def gpus_of_this_machine() -> Sequence[Gpu]:
 def _gpu(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     product = nvml.nvmlDeviceGetName(handle).replace(" ", "-")
-    return Gpu(index=index, product=product, memory_bytes=nvml.nvmlDeviceGetMemoryInfo(handle).total - CONTEXT_BYTES)
+    return Gpu(index=index, product=product, memory_bytes=usable_bytes(nvml.nvmlDeviceGetMemoryInfo(handle).total))

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from forebay_operator.domain.snapshot import GatewayDemand, Holding, HoldingPhase, Server, ServerPhase
-from forebay_operator.domain.wording import counted
+from forebay_operator.domain.wording import bytes_text, counted
 from forebay_operator.worlds.explanation import Chapter
-from forebay_operator.worlds.local.sizes import readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +82,7 @@ class RepositoryModel:
         )
 
     def _seen(self, holding: Holding) -> str:
-        memory = f", {readable(holding.footprint_bytes)}" if holding.footprint_bytes is not None else ""
+        memory = f", {bytes_text(holding.footprint_bytes)}" if holding.footprint_bytes is not None else ""
         return f"{self.server.name} ({self.server.phase.value}) holds version {holding.version}: {holding.phase.value}{memory}"
 
     def _missing(self) -> Iterator[str]:
