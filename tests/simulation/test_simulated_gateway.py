@@ -31,7 +31,8 @@ def test_a_table_is_routed_by_first_and_acknowledged_later() -> None:
     routes = (a_route(ENDPOINT),)
     gateway.write(routes)
     gateway.timeline.advance(1.0)
-    assert (gateway.route_of(DIGITS), gateway.acknowledged) == (routes[0], ())
+    gateway.arrive(DIGITS)
+    assert (dict(gateway.in_flight), gateway.acknowledged) == ({(DIGITS, ENDPOINT): 1}, ())
     gateway.timeline.advance(2.0)
     assert gateway.acknowledged == routes
 

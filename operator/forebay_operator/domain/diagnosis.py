@@ -9,6 +9,9 @@ from forebay_operator.domain.outcome import Outcome
 from forebay_operator.domain.snapshot import Server
 from forebay_operator.domain.wording import clause, counted, listed, sentence
 
+FAILURES = frozenset({"ConversionFailed", "LoadFailed", "NoDevice", "NoRoom", "ServerDoesNotStart"})
+"""Reasons of obstacles that seldom pass by themselves: somebody should know."""
+
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
@@ -18,8 +21,6 @@ class Obstacle:
     """CamelCase, for programs."""
     text: str
     """What happened and what to do, as a clause without full stop: `the load failed on s-1: …; …`."""
-    is_failure: bool = False
-    """Whether it stays until somebody changes something."""
 
 
 def obstacle(outcome: Outcome) -> Obstacle | None:
@@ -41,15 +42,15 @@ def _conversion(preparation: Preparation) -> Obstacle | None:
         progress = clause(preparation.progress)
         return Obstacle("Converting", f"it is being converted ({progress})" if progress else "it is being converted")
     if failure is None:
-        return Obstacle("ConversionFailed", "its conversion failed and does not say why; see its log", is_failure=True)
+        return Obstacle("ConversionFailed", "its conversion failed and does not say why; see its log")
     again = " It is tried again by itself." if state is ConversionState.PAUSED else ""
     text = f"its conversion failed at {failure.stage}: {clause(failure.cause)}. {sentence(failure.remedy)}{again}"
-    return Obstacle("ConversionFailed", text, is_failure=state is ConversionState.FAILED)
+    return Obstacle("ConversionFailed", text)
 
 
 def _device(outcome: Outcome) -> Obstacle | None:
     site = outcome.assessment.sight.site
-    return None if site.pools else Obstacle("NoDevice", clause(_lowered(site.reason)), is_failure=True)
+    return None if site.pools else Obstacle("NoDevice", clause(_lowered(site.reason)))
 
 
 def _replicas(outcome: Outcome) -> Obstacle | None:
@@ -79,7 +80,7 @@ def _load_failed(failures: VersionFailures) -> Obstacle:
     failure = max(failures.all, key=lambda each: each.at)
     reason = clause(failure.reason) or "the server gave no reason"
     text = f"its load failed on {failure.server}: {reason}; it is tried again by itself, or change the spec"
-    return Obstacle("LoadFailed", text, is_failure=True)
+    return Obstacle("LoadFailed", text)
 
 
 def _no_room(outcome: Outcome) -> Obstacle:
@@ -87,8 +88,8 @@ def _no_room(outcome: Outcome) -> Obstacle:
         return _does_not_start(outcome)
     reason = _lowered(outcome.target.reason)
     if ":" in reason:
-        return Obstacle("NoRoom", reason, is_failure=True)
-    return Obstacle("NoRoom", f"{reason}: free memory, lower maxReplicas, or add a device", is_failure=True)
+        return Obstacle("NoRoom", reason)
+    return Obstacle("NoRoom", f"{reason}: free memory, lower maxReplicas, or add a device")
 
 
 def _waiting(outcome: Outcome) -> Obstacle:
@@ -107,7 +108,7 @@ def _does_not_start(outcome: Outcome) -> Obstacle:
     """The message of a server that was given up: it tells more than what placement is left with."""
     late = next((each for each in outcome.given_up if each.message), outcome.given_up[0])
     message = clause(late.message) or f"{late.name} took too long and is replaced; its log says more"
-    return Obstacle("ServerDoesNotStart", f"a server does not start: {message}", is_failure=True)
+    return Obstacle("ServerDoesNotStart", f"a server does not start: {message}")
 
 
 def _starting(server: Server) -> str:

@@ -5,6 +5,7 @@ from typing import Final
 from forebay_operator import translate
 from forebay_operator.api.status import MAX_SENTENCE
 from forebay_operator.domain.actions import WriteStatus
+from forebay_operator.domain.diagnosis import FAILURES
 from forebay_operator.domain.status import ConditionStatus, ConditionType, DeploymentStatus, ScalingDecision
 from forebay_operator.manifests.event import News, Subject
 from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, Json
@@ -14,7 +15,6 @@ from forebay_operator.worlds.kubernetes.store import Seen
 from forebay_operator.worlds.kubernetes.writer import Tell, Writer
 from forebay_schema.addresses import ModelAddress
 
-_FAILURES: Final = frozenset({"ConversionFailed", "LoadFailed", "NoRoom", "NoDevice"})
 _ARRIVALS: Final = frozenset({"Serving", "Stopped"})
 """Reasons of the Ready condition that are worth an Event; what lies on the way there is not."""
 
@@ -114,7 +114,7 @@ def changes(before: DeploymentStatus | None, after: DeploymentStatus) -> list[Ne
     was, now = before.condition(ConditionType.READY) if before else None, after.condition(ConditionType.READY)
     if now is None or (was is not None and (was.status, was.reason) == (now.status, now.reason)):
         return told
-    if now.reason in _FAILURES:
+    if now.reason in FAILURES:
         told.append(News("Warning", now.reason, "Serve", after.summary))
     elif now.reason in _ARRIVALS or (was is not None and was.status is ConditionStatus.TRUE):
         told.append(News("Normal", now.reason, "Serve", after.summary))

@@ -57,10 +57,6 @@ class SimulatedGateway:
     def silent(self) -> bool:
         return self.timeline.now < self.silent_until
 
-    def route_of(self, address: ModelAddress) -> Route | None:
-        """What Envoy routes by now."""
-        return self._applied.get(address)
-
     def write(self, routes: tuple[Route, ...]) -> None:
         """A new table: routed by soon, acknowledged a little later. The same once more changes nothing."""
         if routes == self.written:
