@@ -11,6 +11,7 @@ once. The sum is never ahead, and never falls: a retry that is due but not sent 
 (Envoy's load reports would give the attempts, too, but leave out those of a cluster's first second.)
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ _COUNTERS: Final = {
     "upstream_rq_pending_failure_eject": "failed",
     "upstream_rq_retry": "retries",
 }
-_FILTER: Final = rf"^cluster\.[hg]/.*\.({'|'.join(_COUNTERS)})$"
+_CODES: Final = re.compile(r"http\.(http|grpc)\.downstream_rq_([1-5]xx)")
+_FILTER: Final = rf"^cluster\.[hg]/.*\.({'|'.join(_COUNTERS)})$|^{_CODES.pattern}$"
 STATISTICS_PATH: Final = f"/stats?usedonly&filter={quote(_FILTER)}"
 """What to ask Envoy's administration for: only clusters that have anything to say answer."""
 
@@ -54,6 +56,12 @@ def attempts_of(statistics: Mapping[str, int]) -> dict[ClusterName, Attempts]:
         if parsed and counter in _COUNTERS:
             values[parsed][_COUNTERS[counter]] = value
     return {name: Attempts(**counters) for name, counters in values.items()}
+
+
+def codes_of(statistics: Mapping[str, int]) -> dict[tuple[str, str], int]:
+    """How often Envoy has answered, by listener (`http`, `grpc`) and kind of code (`2xx`)."""
+    found = ((_CODES.fullmatch(name), value) for name, value in statistics.items())
+    return {(match[1], match[2]): value for match, value in found if match}
 
 
 class Ledger:

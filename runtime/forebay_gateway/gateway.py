@@ -13,10 +13,11 @@ from typing import Any, Final, Protocol
 
 from forebay_gateway import atomicfile, control, metrics
 from forebay_gateway.control import Control, Page
-from forebay_gateway.demand import STATISTICS_PATH, Attempts, Ledger, attempts_of
+from forebay_gateway.demand import STATISTICS_PATH, Ledger, attempts_of, codes_of
 from forebay_gateway.envoy import admin
 from forebay_gateway.envoy.draining import drain, until_idle
 from forebay_gateway.envoy.supervisor import Supervisor
+from forebay_gateway.figures import ProcessFigures, families_of_models, families_of_process
 from forebay_gateway.holder.connections import Departures, serve_grpc, serve_http
 from forebay_gateway.holder.holder import Holder
 from forebay_gateway.routing import NO_ROUTES, RouteIndex
@@ -25,7 +26,6 @@ from forebay_gateway.settings import Settings, check_socket_path, sockets_for, s
 from forebay_gateway.ticker import Ticker
 from forebay_gateway.xds import server as xds_server
 from forebay_gateway.xds.loads import in_flight_of
-from forebay_gateway.xds.names import ClusterName
 from forebay_gateway.xds.publisher import Publisher
 from forebay_gateway.xds.store import ResourceStore
 from forebay_schema.demand import DemandLine, RefusedRoute
@@ -85,6 +85,7 @@ class Gateway:
         self._control = Control(self._page)
         self._control_address = ""
         self._is_draining = False
+        self._codes: Mapping[tuple[str, str], int] = {}
 
     async def run(self, stop: Stop) -> None:
         """Serve until asked to end, then until the requests that are there are answered.
@@ -132,7 +133,7 @@ class Gateway:
         await self._supervisor.take_over()
         # What a living Envoy has counted before our time is not ours.
         with suppress(admin.AdminError):
-            self._ledger.start_with(await self._read_attempts())
+            self._ledger.start_with(attempts_of(await self._read_statistics()))
 
     def _remove_sockets(self) -> None:
         if self._settings.keep_envoy:
@@ -228,10 +229,12 @@ class Gateway:
             await asyncio.sleep(_COUNT_S)
             # Envoy may be away: a new one is coming, and its counters begin with zero.
             with suppress(admin.AdminError):
-                self._ledger.take_attempts(await self._read_attempts(), self._holder.counts.first)
+                statistics = await self._read_statistics()
+                self._ledger.take_attempts(attempts_of(statistics), self._holder.counts.first)
+                self._codes = codes_of(statistics)
 
-    async def _read_attempts(self) -> Mapping[ClusterName, Attempts]:
-        return attempts_of(admin.parse_statistics(await admin.get(self._sockets.admin, STATISTICS_PATH)))
+    async def _read_statistics(self) -> Mapping[str, int]:
+        return admin.parse_statistics(await admin.get(self._sockets.admin, STATISTICS_PATH))
 
     def _pace_reports(self) -> None:
         self._loads.set_interval(_REPORT_WHILE_LETTING_GO_S if self._holder.letting_go else _REPORT_S)
@@ -256,7 +259,7 @@ class Gateway:
             case "/healthz":
                 return self._health()
             case "/metrics":
-                return Page(200, "text/plain; version=0.0.4", metrics.render(self._families()))
+                return Page(200, "text/plain; version=0.0.4", self._metrics())
             case _:
                 return control.not_found(path)
 
@@ -267,23 +270,12 @@ class Gateway:
             return Page(200, "text/plain", "ok\n")
         return Page(503, "text/plain", f"{self._source.complaint or 'Envoy is not ready yet'}\n")
 
-    def _families(self) -> list[metrics.Family]:
-        counts, ledger = self._holder.counts, self._ledger
-        held = self._holder.addresses()
-        gauges: list[tuple[str, str, metrics.Values]] = [
-            ("held", "Requests waiting for a replica.", {address: self._holder.held(address) for address in held}),
-            ("held_bytes", "Bytes they are charged.", {address: self._holder.held_bytes(address) for address in held}),
-            ("in_flight", "Requests at replicas, by Envoy's last report.", ledger.in_flight),
-        ]
-        counters: list[tuple[str, str, metrics.Values]] = [
-            ("arrivals_total", "Requests that came, each counted once.", ledger.arrivals(counts.first)),
-            ("released_total", "Times a waiting request was let go.", counts.released),
-            ("refused_total", "Requests that the holder refused.", counts.refused),
-            ("gone_total", "Requests whose client left while they waited.", counts.gone),
-            ("envoy_starts_total", "Envoys started.", self._supervisor.starts),
-            ("refused_configurations_total", "Configurations that Envoy refused.", self._discovery.refused),
-        ]
-        return [
-            *(metrics.Family(f"forebay_gateway_{name}", "gauge", text, values) for name, text, values in gauges),
-            *(metrics.Family(f"forebay_gateway_{name}", "counter", text, values) for name, text, values in counters),
-        ]
+    def _metrics(self) -> str:
+        figures = ProcessFigures(
+            answers=self._codes,
+            envoy_starts=self._supervisor.starts,
+            refused_configurations=self._discovery.refused,
+            refused_routes=len(self._acknowledged.unusable),
+            are_routes_old=bool(self._source.complaint),
+        )
+        return metrics.render([*families_of_models(self._holder, self._ledger), *families_of_process(figures)])

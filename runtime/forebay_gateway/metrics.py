@@ -5,8 +5,16 @@ from dataclasses import dataclass
 
 from forebay_schema.addresses import ModelAddress
 
-Values = Mapping[ModelAddress, int] | int
-"""One value per model, or a single one."""
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value. `suffix` is what a summary's parts are called by."""
+
+    value: float
+    labels: Labels = ()
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +24,15 @@ class Family:
     name: str
     kind: str
     help: str
-    values: Values
+    samples: tuple[Sample, ...]
+
+
+def model_labels(address: ModelAddress) -> Labels:
+    return (("namespace", address.namespace), ("model", address.name))
+
+
+def by_model(values: Mapping[ModelAddress, float], suffix: str = "") -> tuple[Sample, ...]:
+    return tuple(Sample(value, model_labels(address), suffix) for address, value in values.items())
 
 
 def render(families: Iterable[Family]) -> str:
@@ -26,9 +42,7 @@ def render(families: Iterable[Family]) -> str:
 def _lines(family: Family) -> Iterable[str]:
     yield f"# HELP {family.name} {family.help}"
     yield f"# TYPE {family.name} {family.kind}"
-    if not isinstance(family.values, Mapping):
-        yield f"{family.name} {family.values}"
-        return
-    for address, value in family.values.items():
+    for sample in family.samples:
         # Namespaces and names have letters, digits, '-', '_' and '.': nothing in them needs an escape.
-        yield f'{family.name}{{namespace="{address.namespace}",model="{address.name}"}} {value}'
+        labels = ",".join(f'{name}="{value}"' for name, value in sample.labels)
+        yield f"{family.name}{sample.suffix}{f'{{{labels}}}' if labels else ''} {sample.value:.15g}"

@@ -6,7 +6,7 @@ import pytest
 
 from forebay_schema.demand import ModelDemand
 from gateway_clients import INFER, ask, at_once, results, routed, tensor, triton
-from gateway_processes import PATIENCE_S, Backend, GatewayProcess
+from gateway_processes import PATIENCE_S, Backend, GatewayProcess, eventually
 
 NAMES = (f"wanted-{number}" for number in count())
 
@@ -97,3 +97,22 @@ def test_health_checks_are_no_arrivals(gateway: GatewayProcess, backend: Backend
     lines = gateway.demand_lines()
     gateway.demand(name, lambda model: model.arrivals == 1)
     assert [model.arrivals for _ in range(3) for model in next(lines).models if model.name == name][-1] == 1
+
+
+def test_the_metrics_tell_of_answers_and_of_waiting(gateway: GatewayProcess, backend: Backend, name: str) -> None:
+    gateway.route(routed(name))
+    with at_once(3, lambda _: ask(gateway, INFER.format(name), b"{}")) as calls:
+        gateway.wait_until_held(name, 3)
+        gateway.write(routed(name, backend.endpoint))
+        results(calls)
+    assert ask(gateway, "/nothing").status == 404
+    labels = f'{{namespace="default",model="{name}"}}'
+    gateway.demand(name, lambda model: model.arrivals == 3)
+    eventually("codes", lambda: 'code="4xx"' in gateway.page("/metrics")[1])
+    lines = [line for line in gateway.page("/metrics")[1].splitlines() if line[0] != "#"]
+    values = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+    assert values[f"forebay_gateway_hold_seconds_count{labels}"] >= 3
+    assert values[f"forebay_gateway_arrivals_total{labels}"] == 3
+    assert values['forebay_gateway_requests_total{protocol="http",code="2xx"}'] >= 3
+    assert values['forebay_gateway_requests_total{protocol="http",code="4xx"}'] >= 1
+    assert values["forebay_gateway_routes_old"] == 0

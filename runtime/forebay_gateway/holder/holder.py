@@ -52,10 +52,14 @@ class HolderCounts:
     released: Counter[ModelAddress]
     refused: Counter[ModelAddress]
     gone: Counter[ModelAddress]
+    waits: Counter[ModelAddress]
+    """How often a request's waiting has ended, however it did."""
+    waited_ms: Counter[ModelAddress]
+    """How long they waited together, in milliseconds."""
 
     def keep(self, present: Set[ModelAddress]) -> None:
         """Forget all other models."""
-        for counts in (self.first, self.released, self.refused, self.gone):
+        for counts in (self.first, self.released, self.refused, self.gone, self.waits, self.waited_ms):
             for address in counts.keys() - present:
                 del counts[address]
 
@@ -73,7 +77,7 @@ class Holder:
         self._paces: dict[ModelAddress, Pace] = {}
         self._reported_at = 0.0
         self._tick: asyncio.TimerHandle | None = None
-        self.counts = HolderCounts(Counter(), Counter(), Counter(), Counter())
+        self.counts = HolderCounts(*(Counter[ModelAddress]() for _ in range(6)))
 
     @property
     def default_namespace(self) -> str:
@@ -154,6 +158,7 @@ class Holder:
         """The client has gone away."""
         if self._queue.leave(held):
             self.counts.gone[held.address] += 1
+            self._note_wait(held)
 
     def let_all_go(self) -> None:
         """Give every request back to Envoy, which tries again: our successor may be there by then."""
@@ -185,10 +190,11 @@ class Holder:
         return stopped(address, route.reason) if route.state == "stopped" else None
 
     def _hold(self, route: Route, head: RequestHead, attempt: int, exchange: Exchange) -> Held[Exchange] | None:
-        held = Held(route.address, _size(head), self._start(head) + route.hold.seconds, exchange)
+        held = Held(route.address, _size(head), self._start(head) + route.hold.seconds, exchange, self._clock())
         refusal = self._queue.admit(held, route.hold)
         if refusal:
-            self._refuse(held, refusal)
+            self.counts.refused[held.address] += 1
+            exchange.answer(refusal)
             return None
         self._schedule_tick()
         if self._replicas(route.address):
@@ -231,11 +237,17 @@ class Holder:
 
     def _let_go(self, held: Held[Exchange]) -> None:
         self.counts.released[held.address] += 1
+        self._note_wait(held)
         held.exchange.answer(LET_GO)
 
     def _refuse(self, held: Held[Exchange], refusal: Answer) -> None:
         self.counts.refused[held.address] += 1
+        self._note_wait(held)
         held.exchange.answer(refusal)
+
+    def _note_wait(self, held: Held[Exchange]) -> None:
+        self.counts.waits[held.address] += 1
+        self.counts.waited_ms[held.address] += max(0, round((self._clock() - held.since) * 1000))
 
     def _finish(self, address: ModelAddress, verdict: Answer) -> None:
         self._paces.pop(address, None)

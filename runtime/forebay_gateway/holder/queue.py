@@ -14,12 +14,13 @@ T = TypeVar("T")
 
 @dataclass(eq=False, slots=True)
 class Held(Generic[T]):
-    """One waiting request. `size`: bytes it is charged; `deadline`: seconds since the epoch."""
+    """One waiting request. `size`: bytes it is charged; `since`, `deadline`: seconds since the epoch."""
 
     address: ModelAddress
     size: int
     deadline: float
     exchange: T
+    since: float = 0.0
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from forebay_gateway import atomicfile
 from forebay_gateway.envoy.admin import parse_statistics
 from forebay_gateway.envoy.process import EnvoyProcess, ProcessIdentity, start, start_time
-from forebay_gateway.metrics import Family, render
+from forebay_gateway.metrics import Family, Sample, by_model, render
 from forebay_gateway.rundir import lock, private_folder, unlink_stale
 from forebay_gateway.settings import LONGEST_SOCKET_PATH, SettingsError, check_socket_path, sockets_for
 from forebay_gateway.xds.loads import in_flight_of
@@ -126,7 +126,11 @@ def test_statistics_are_read_and_histograms_left_out() -> None:
 
 
 def test_metrics_are_written_in_prometheus_form() -> None:
-    families = [Family("x_held", "gauge", "Waiting.", {A: 3}), Family("x_starts_total", "counter", "Starts.", 1)]
+    families = [
+        Family("x_held", "gauge", "Waiting.", by_model({A: 3})),
+        Family("x_starts_total", "counter", "Starts.", (Sample(1),)),
+        Family("x_wait", "summary", "Waits.", (*by_model({A: 0.25}, "_sum"), *by_model({A: 12345678901}, "_count"))),
+    ]
     assert render(families).splitlines() == [
         "# HELP x_held Waiting.",
         "# TYPE x_held gauge",
@@ -134,6 +138,10 @@ def test_metrics_are_written_in_prometheus_form() -> None:
         "# HELP x_starts_total Starts.",
         "# TYPE x_starts_total counter",
         "x_starts_total 1",
+        "# HELP x_wait Waits.",
+        "# TYPE x_wait summary",
+        'x_wait_sum{namespace="default",model="a"} 0.25',
+        'x_wait_count{namespace="default",model="a"} 12345678901',
     ]
 
 
