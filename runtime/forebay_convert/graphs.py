@@ -1,6 +1,6 @@
 """Reading ONNX graphs: their operators, tensors and promises, and the form in which every server can load them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -59,15 +59,21 @@ def tensors_of(graph: GraphProto) -> Iterator[TensorProto]:
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
-    for node in graph.node:
+    yield from _tensors_of_nodes(graph.node)
+
+
+def _tensors_of_nodes(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
+    for node in nodes:
         for attribute in node.attribute:
             yield from _tensors_of_attribute(attribute)
 
 
 def _tensors_of_attribute(attribute: AttributeProto) -> Iterator[TensorProto]:
-    if attribute.type == AttributeProto.TENSOR:
+    if attribute.HasField("t"):
         yield attribute.t
     yield from attribute.tensors
+    for sparse in (*([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else ()), *attribute.sparse_tensors):
+        yield from (sparse.values, sparse.indices)
     for nested in _graphs_of(attribute):
         yield from tensors_of(nested)
 
@@ -142,7 +148,8 @@ def refuse_external_data(model: ModelProto) -> None:
     Raises:
         RefusalError: a tensor's data is outside the file.
     """
-    for tensor in tensors_of(model.graph):
+    in_functions = (tensor for function in model.functions for tensor in _tensors_of_nodes(function.node))
+    for tensor in (*tensors_of(model.graph), *in_functions):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             raise RefusalError(
                 "load",
@@ -184,11 +191,12 @@ def refuse_unserved_form(model: ModelProto) -> None:
     """What is published must be loaded by every server, also by those with an older onnxruntime.
 
     Raises:
-        RefusalError: its format or operator sets are too new, or functions of its own are left in it.
+        RefusalError: its format or operator sets are too new, or functions of its own or graphs for training are left in it.
     """
     opsets = opsets_of(model)
     too_new = [domain for domain, version in opsets.items() if version > NEWEST_OPSETS.get(domain, 0)]
-    if too_new or model.ir_version > NEWEST_IR or model.functions or len(model.opset_import) != len(opsets):
+    parts = bool(model.functions or model.training_info)
+    if too_new or parts or model.ir_version > NEWEST_IR or len(model.opset_import) != len(opsets):
         raise RefusalError(
             "verify",
             f"The converted model is not in the form that is served: IR {model.ir_version}, operator sets {opsets}.",

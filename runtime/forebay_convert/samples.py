@@ -1,7 +1,10 @@
 """Samples: the inputs on which a converted model is compared with its source."""
 
+import lzma
 import zipfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +13,18 @@ import numpy as np
 from forebay_convert.reports import RefusalError
 from forebay_convert.tensors import Array, Tensor, to_datatype
 
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+)
+"""What numpy and `zipfile` raise at an archive that was damaged or made up; NotImplementedError is a RuntimeError."""
 _REMEDY = "Save them with numpy.savez(file, NAME=array, …): one array an input, the samples along its first dimension."
 
 
@@ -47,10 +62,37 @@ def read_arrays(path: Path, what: str) -> dict[str, Array]:
     Raises:
         RefusalError: it is none, or holds Python objects, which could run code when loaded.
     """
+    with _translated(what), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return {name: _array(archive[name], name) for name in archive.files}
+
+
+def _array(content: object, name: str) -> Array:
+    """numpy hands out what is no .npy as it is."""
+    if not isinstance(content, np.ndarray):
+        raise TypeError(f"{name} is no .npy")
+    return content
+
+
+def read_array(path: Path, what: str) -> Array:
+    """The array of an .npy.
+
+    Raises:
+        RefusalError: as `read_arrays`.
+    """
+    with _translated(what), path.open("rb") as file:
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+        return array
+
+
+@contextmanager
+def _translated(what: str) -> Generator[None]:
+    """Turn what made-up arrays make numpy raise into a sentence: a few bytes may claim to be terabytes."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError, TypeError) as error:
+        yield
+    except MemoryError as error:
+        cause = f"{what} need more memory than the conversion may use: {error}.".replace(": .", ".")
+        raise RefusalError("load", cause, "Give fewer samples, or raise the conversion's memory limit.") from error
+    except _UNREADABLE as error:
         raise RefusalError("load", f"{what} cannot be read as arrays: {error}.", _REMEDY) from error
 
 

@@ -8,6 +8,7 @@ from forebay_convert.failures import ConversionError, refusal
 from forebay_schema.conversion import Format
 
 _HEAD = 512
+_TAIL = 64 << 10
 _NEWEST_IR_EVER = 40
 _NEWEST_PICKLE = 5
 
@@ -46,7 +47,7 @@ def infer_format(path: Path, uri: str, declared: Format | None) -> SourceFormat:
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    found = _from_zip(path) if zipfile.is_zipfile(path) else _from_head(head)
+    found = _from_zip(head, path) if zipfile.is_zipfile(path) else _from_head(head)
     if found is None:
         _refuse_foreign(head.lstrip(), path)
     if found is not None and declared is not None and found.name != declared:
@@ -71,12 +72,14 @@ def _from_head(head: bytes) -> SourceFormat | None:
     return None
 
 
-def _from_zip(path: Path) -> SourceFormat:
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    if "schema.json" in names:
+def _from_zip(head: bytes, path: Path) -> SourceFormat:
+    """By names in its directory, whose end is at the end of the file. Not all of it is read: one made up may be endless."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        tail = file.read(_TAIL)
+    if b"schema.json" in tail:
         return SourceFormat("sklearn", runs_code=False)
-    if any(name.endswith("data.pkl") for name in names):
+    if b"data.pkl" in head or b"data.pkl" in tail:
         raise _unsupported("a PyTorch file", "PyTorch is not supported yet: give what torch.onnx.export writes.")
     raise _unsupported("a zip archive", "Give the model's file itself.")
 

@@ -59,6 +59,13 @@ class ConversionOrder(Document):
     trust_source: bool = False
     """Convert even where this machine cannot isolate the conversion."""
 
+    def without_addresses(self) -> Self:
+        """For the stage that opens what was fetched: addresses may hold secrets, and it needs none."""
+        source = self.options.source.model_copy(update={"uri": ""})
+        demand = self.options.verification.model_copy(update={"samples_uri": None})
+        options = self.options.model_copy(update={"source": source, "verification": demand})
+        return self.model_copy(update={"store": "", "options": options})
+
 
 class ConversionFailure(Part):
     stage: Stage

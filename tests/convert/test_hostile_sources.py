@@ -57,12 +57,18 @@ def attack(code: str, around: Surroundings, folder: Path, *, honest: bool = Fals
     ports = {"port": (around.datagrams if code == attacks.DATAGRAM else around.stream).getsockname()[1]}
     paths = {"victim": str(around.victim), "credential": str(around.credential)}
     source = hostile_file(folder, code, honest=honest, **ports, **paths)
-    told = Told()
+    told, before = Told(), _children()
     result = converted(an_order(folder / "store", source, **changes), folder, told)
     around.check_untouched()
+    assert _children() == before
     assert SECRET not in result.to_json() + told.text()
     assert not list((folder / "work").iterdir())
     return result
+
+
+def _children() -> set[str]:
+    """Processes that this one started, or that came to it from one that is gone."""
+    return {pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
 
 
 def refused(result: ConversionResult) -> ConversionFailure:
@@ -91,6 +97,8 @@ def refused(result: ConversionResult) -> ConversionFailure:
         pytest.param(attacks.FLOOD, "printed without end", id="floods-output"),
         pytest.param(attacks.MANY_THREADS, "started more threads", id="starts-threads"),
         pytest.param(attacks.MANY_FILES, "wrote more files", id="writes-files"),
+        pytest.param(attacks.HUGE_FILE, "wrote more than the conversion may write", id="writes-a-huge-file"),
+        pytest.param(attacks.SPARSE_FILE, "wrote more than the conversion may write", id="writes-a-sparse-file"),
         pytest.param(attacks.ODD_TREE, "wrote more files", id="leaves-an-odd-tree"),
         pytest.param(attacks.FORGE_VERDICT, "did not keep to its task: it left no model.onnx", id="forges-a-verdict"),
         pytest.param(attacks.SYMLINK_AS_MODEL, "did not keep to its task: it left no model.onnx", id="leaves-a-link"),
@@ -133,6 +141,13 @@ def test_calls_that_python_does_not_see_reach_nothing_either(surroundings: Surro
     assert result.failure is None
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the attack makes system calls by x86-64's numbers")
+def test_nothing_that_a_source_starts_outlives_its_conversion(surroundings: Surroundings, tmp_path: Path) -> None:
+    result = attack(attacks.STAY_BEHIND, surroundings, tmp_path, honest=True)
+
+    assert result.failure is None
+
+
 @pytest.mark.parametrize(
     ("code", "honest", "cause"),
     [
@@ -140,6 +155,7 @@ def test_calls_that_python_does_not_see_reach_nothing_either(surroundings: Surro
         pytest.param(attacks.PATCH_CONVERTER, True, "does not agree with its source", id="converter-patched"),
         pytest.param(attacks.FORGED_DISAGREEMENT, False, "does not agree with its source", id="forged-files"),
         pytest.param(attacks.PICKLE_IN_THE_ARRAYS, False, "reported cannot be read as arrays", id="pickle-in-arrays"),
+        pytest.param(attacks.ARRAYS_THAT_CLAIM_TERABYTES, False, "need more memory than the conversion", id="array-bomb"),
         pytest.param(attacks.EXTERNAL_DATA, False, "keeps the data of 'w' in another file", id="external-data"),
     ],
 )

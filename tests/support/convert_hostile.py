@@ -43,6 +43,16 @@ SLEEP = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(9
 FLOOD = "while True: os.write(1, b'A' * 65536)"
 MANY_THREADS = "threading.stack_size(65536)\nwhile True: threading.Thread(target=time.sleep, args=(999,), daemon=True).start()"
 MANY_FILES = "i = 0\nwhile True:\n    i += 1; open(f'{{out}}/f{{i}}', 'w').close(); time.sleep(0.0002)"
+HUGE_FILE = "with open(out + '/huge', 'wb') as file:\n    while True: file.write(bytes(16 << 20))"
+SPARSE_FILE = "open(out + '/huge', 'wb').truncate(1 << 40)"
+# What would go on after a process that ends as usual: a thread, an exit handler, a child of its own session.
+STAY_BEHIND = """
+import atexit
+atexit.register(time.sleep, 9999)
+threading.Thread(target=time.sleep, args=(9999,)).start()
+libc = ctypes.CDLL(None)
+if libc.syscall(ctypes.c_long(57)) == 0: os.setsid(); time.sleep(9999)
+"""
 ODD_TREE = """
 open(out.encode() + b'/\\xff\\n\\x1b[2J', 'w').close()
 os.mkdir(out + '/locked', 0)
@@ -100,6 +110,18 @@ EXTERNAL_DATA = (
 w = P(); w.name = "w"; w.data_type = 1; w.dims.extend([4]); w.data_location = 1
 entry = w.external_data.add(); entry.key = "location"; entry.value = "../../../../../../etc/passwd"
 leave([h.make_node("Add", ["x", "w"], ["y"])], y, np.ones((8, 4), dtype=np.float32), [w])
+"""
+)
+ARRAYS_THAT_CLAIM_TERABYTES = (
+    _LEAVE
+    + """
+import io, zipfile
+def claim(path, name):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, dict(descr="<f4", fortran_order=False, shape=(1 << 40,)))
+    with zipfile.ZipFile(path, "w") as archive: archive.writestr(name + ".npy", header.getvalue())
+np.savez = lambda path, **arrays: [claim(path, name) for name in arrays]
+leave(identity, y, np.ones((8, 4), dtype=np.float32))
 """
 )
 SYMLINK_AS_MODEL = "ctypes.CDLL(None).symlink(b'/etc/passwd', (out + '/model.onnx').encode())\nos._exit(0)"

@@ -30,6 +30,7 @@ def normalise(model: ModelProto) -> ModelProto:
         RefusalError: it cannot be brought into this form; says which operator or part is in the way.
     """
     refuse_external_data(model)
+    del model.training_info[:]
     if model.functions:
         model = inliner.inline_local_functions(model)
     refuse_unknown_operators(model)

@@ -3,6 +3,7 @@
 Imports little, scikit-learn not at all (the file itself does): what is hostile shows before the slow imports.
 """
 
+import errno
 import importlib.metadata
 import warnings
 import zipfile
@@ -103,6 +104,10 @@ def _unreadable(error: BaseException, attempts: Attempts, saved_with: str | None
     if isinstance(error, PermissionError) and attempts.reads:
         return RefusalError(
             "load", f"The source tried to {in_words(attempts.reads[-1:])} while it was loaded, which is not allowed.", _CALLER
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.ENOSPC):
+        return RefusalError(
+            "load", "The source wrote more than the conversion may write while it was loaded, which no model needs.", _CALLER
         )
     return _broken(error, saved_with)
 

@@ -17,7 +17,7 @@ from forebay_convert.graphs import (
     tensor_of,
 )
 from forebay_convert.reports import RefusalError, tell_phase
-from forebay_convert.samples import arrange, read_arrays
+from forebay_convert.samples import arrange, read_array, read_arrays
 from forebay_convert.tensors import Array, Tensor
 from forebay_convert.verification.comparison import accuracy, has_no_number, is_constant
 from forebay_convert.verification.memory import batch_sizes, estimate
@@ -90,7 +90,7 @@ def _findings(trial: Trial, outputs: list[Tensor]) -> dict[str, Any]:
 def _accuracy(trial: Trial, path: Path | None) -> dict[str, Any]:
     if path is None:
         return {"labels": 0, "accuracy": None}
-    labels: Array = np.load(path, allow_pickle=False).reshape(-1)
+    labels = read_array(path, "The labels").reshape(-1)
     return {"labels": len(labels), "accuracy": accuracy(trial.answers, labels)}
 
 
