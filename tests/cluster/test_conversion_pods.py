@@ -13,7 +13,7 @@ from convert_servers import Objects, object_server
 from forebay_operator.domain.deployment import Source
 from forebay_operator.manifests.conversion import job
 from forebay_operator.manifests.installation import StoreSettings
-from kubernetes_builders import a_start, an_installation
+from kubernetes_builders import a_conversion_order, a_start, an_installation
 
 SINCE = "2026-01-01T00:00:00Z"
 
@@ -39,7 +39,7 @@ def kubelet(here: Site) -> Kubelet:
 )
 def test_job_and_pod_are_admitted_under_the_restricted_standard(store: StoreSettings, here: Site) -> None:
     start = a_start(source=Source(uri="s3://m/m.joblib", format="sklearn", secret="my-s3", sha256="ab" * 32))
-    made = job(start, "{}", [], an_installation(store=store, pull_secrets=("pull",)))
+    made = job(start, a_conversion_order(), [], an_installation(store=store, pull_secrets=("pull",)))
     template = made["spec"]["template"]
     pod = {"metadata": {"name": "dry", **template["metadata"]}, "spec": template["spec"]}
 

@@ -171,7 +171,7 @@ class Kubelet:
             environment |= {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
         pod.folder.mkdir(parents=True, exist_ok=True)
         order = pod.folder / "order.json"
-        order.write_text(content["metadata"]["annotations"]["forebay.dev/order"])
+        order.write_text(content["metadata"]["annotations"][_order_of(content, container)])
         places = {
             "/var/run/forebay/order/order.json": order,
             "/dev/termination-log": pod.folder / f"{container['name']}.message",
@@ -212,6 +212,14 @@ class Kubelet:
         path = f"/api/v1/namespaces/{self._namespace}/pods/{name}"
         with contextlib.suppress(ApiError):
             self._api.call("DELETE", path, {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}})
+
+
+def _order_of(content: Json, container: Json) -> str:
+    """The annotation that a container reads as its order."""
+    mounted = {each["name"] for each in container["volumeMounts"]}
+    (volume,) = [each for each in content["spec"]["volumes"] if each["name"] in mounted and "downwardAPI" in each]
+    path: str = volume["downwardAPI"]["items"][0]["fieldRef"]["fieldPath"]
+    return path.removeprefix("metadata.annotations['").removesuffix("']")
 
 
 def _placed(argument: str, places: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from forebay_operator.domain.deployment import Source, Verification
 from forebay_operator.domain.snapshot import ConversionId, DeviceClass, Pool
 from forebay_operator.manifests.installation import ConversionSettings, Installation, ServerSettings, StoreSettings
 from forebay_operator.manifests.kinds import Kind
+from forebay_schema.conversion import ConversionOptions, ConversionOrder, ConversionSource
 
 Json = dict[str, Any]
 _versions = itertools.count(100)
@@ -42,6 +43,11 @@ def a_start(**changes: Any) -> StartConversion:
         max_batch_size=32,
     )
     return replace(usual, **changes)
+
+
+def a_conversion_order(uri: str = "s3://models/m.onnx") -> ConversionOrder:
+    options = ConversionOptions(source=ConversionSource(uri=uri))
+    return ConversionOrder(namespace="default", store="s3://bucket/models", options=options)
 
 
 def an_object(kind: Kind, name: str, **content: Any) -> Json:

@@ -15,6 +15,7 @@ from forebay_operator.manifests.installation import Installation, pod_basics
 from forebay_operator.manifests.kinds import JOBS, Json
 from forebay_operator.manifests.owners import Owner, owned_by
 from forebay_operator.manifests.quantities import canonical
+from forebay_schema.conversion import ConversionOrder
 from forebay_schema.conversion_stages import CONVERTED, FETCHED, FOLDERS, HELD, PUBLISHING, ConversionStage, stages_of
 
 ORDER_FOLDER: Final = "/var/run/forebay/order"
@@ -22,12 +23,14 @@ ORDER_FILE: Final = "order.json"
 WORK: Final = "/work"
 RESULT: Final = "/dev/termination-log"
 STORE_VOLUME: Final = "store"
+_ORDER: Final = "order"
+_SEALED_ORDER: Final = "order-without-addresses"
 _GRACE_S: Final = 10
 _WITH_STORE: Final[tuple[ConversionStage, ...]] = ("find", "publish")
 
 
-def job(action: StartConversion, order: str, owners: Iterable[Owner], installation: Installation) -> Json:
-    """`order`: the conversion order as JSON. `owners`: the ModelDeployments that wait for it."""
+def job(action: StartConversion, order: ConversionOrder, owners: Iterable[Owner], installation: Installation) -> Json:
+    """`owners`: the ModelDeployments that wait for it."""
     named = sorted(owners)
     key = action.id
     labels = names.labels(names.CONVERSION, names.conversion_label(key)) | {
@@ -54,7 +57,7 @@ def job(action: StartConversion, order: str, owners: Iterable[Owner], installati
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             "template": {
-                "metadata": {"labels": labels, "annotations": {**annotations, names.ORDER: order, names.LOGS: "convert"}},
+                "metadata": {"labels": labels, "annotations": {**annotations, **_orders(order), names.LOGS: "convert"}},
                 "spec": _pod_spec(action, installation),
             },
         },
@@ -64,6 +67,10 @@ def job(action: StartConversion, order: str, owners: Iterable[Owner], installati
 def settings_digest(installation: Installation) -> str:
     """Changes with the images, limits and times of conversions."""
     return names.template_digest(asdict(installation.conversions))
+
+
+def _orders(order: ConversionOrder) -> dict[str, str]:
+    return {names.ORDER: order.to_json(), names.ORDER_WITHOUT_ADDRESSES: order.without_addresses().to_json()}
 
 
 def _pod_spec(action: StartConversion, installation: Installation) -> Json:
@@ -117,7 +124,7 @@ def _credentials(stage: ConversionStage, action: StartConversion, installation: 
 def _mounts(stage: ConversionStage, installation: Installation) -> list[Json]:
     folders = FOLDERS[stage]
     mounts: list[Json] = [
-        {"name": "order", "mountPath": ORDER_FOLDER, "readOnly": True},
+        {"name": _SEALED_ORDER if stage == "convert" else _ORDER, "mountPath": ORDER_FOLDER, "readOnly": True},
         *({"name": name, "mountPath": f"{WORK}/{name}"} for name in folders.writes),
         *({"name": name, "mountPath": f"{WORK}/{name}", "readOnly": True} for name in folders.reads),
     ]
@@ -128,12 +135,18 @@ def _mounts(stage: ConversionStage, installation: Installation) -> list[Json]:
 
 
 def _volumes(installation: Installation) -> list[Json]:
-    order = {"path": ORDER_FILE, "fieldRef": {"fieldPath": f"metadata.annotations['{names.ORDER}']"}}
+    orders = {_ORDER: names.ORDER, _SEALED_ORDER: names.ORDER_WITHOUT_ADDRESSES}
     room = {"emptyDir": {"sizeLimit": canonical(installation.conversions.work)}}
     volumes: list[Json] = [
-        {"name": "order", "downwardAPI": {"items": [order]}},
+        *(_file_of(annotation, name) for name, annotation in orders.items()),
         *({"name": name, **room} for name in (FETCHED, HELD, CONVERTED, PUBLISHING)),
     ]
     if installation.store.claim:
         volumes.append({"name": STORE_VOLUME, "persistentVolumeClaim": {"claimName": installation.store.claim}})
     return volumes
+
+
+def _file_of(annotation: str, volume: str) -> Json:
+    """A volume with an annotation of the pod as a file."""
+    item = {"path": ORDER_FILE, "fieldRef": {"fieldPath": f"metadata.annotations['{annotation}']"}}
+    return {"name": volume, "downwardAPI": {"items": [item]}}

@@ -17,7 +17,7 @@ from forebay_operator.worlds.kubernetes.writer import Writer
 from forebay_schema.conversion import ConversionFailure as FailureDocument
 from forebay_schema.conversion import ConversionResult
 from forebay_schema.manifest import Verification
-from kubernetes_builders import Json, a_start, an_installation, an_object
+from kubernetes_builders import Json, a_conversion_order, a_start, an_installation, an_object
 
 KEY = ConversionId("default", "c" * 64)
 SUCCEEDED = ConversionResult(
@@ -49,7 +49,7 @@ class Scene:
         self.conversions = Conversions(self.store, writer, an_installation(**installation), _no_owners, lambda: 1000.0)
 
     def add_job(self, attempt: int = 1, ended: str = "", reason: str = "") -> Json:
-        manifest = job(a_start(attempt=attempt), "{}", [], an_installation())
+        manifest = job(a_start(attempt=attempt), a_conversion_order(), [], an_installation())
         condition = {"type": ended, "status": "True", "reason": reason, "lastTransitionTime": "2026-01-01T00:01:00Z"}
         made = an_object(JOBS, manifest["metadata"]["name"], metadata=manifest["metadata"], spec=manifest["spec"])
         made["status"] = {"conditions": [condition]} if ended else {}

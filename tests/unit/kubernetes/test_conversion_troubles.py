@@ -20,7 +20,7 @@ from forebay_operator.worlds.kubernetes.conversions import Conversions
 from forebay_operator.worlds.kubernetes.store import Store
 from forebay_operator.worlds.kubernetes.writer import Writer
 from forebay_schema.conversion import ConversionFailure, ConversionResult
-from kubernetes_builders import Json, an_installation, an_object
+from kubernetes_builders import Json, a_conversion_order, an_installation, an_object
 
 _api = ApiServer(Configuration())
 STAGES = ("fetch", "find", "convert", "publish")
@@ -314,7 +314,7 @@ def summary(trouble: Trouble) -> str:
     conversions = Conversions(
         store, Writer(_api, store, lambda *_: None, lambda: None), an_installation(), lambda _: [], lambda: now
     )
-    made = job(start, "{}", [], an_installation())
+    made = job(start, a_conversion_order(), [], an_installation())
     condition = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "lastTransitionTime": SINCE}
     live = an_object(JOBS, made["metadata"]["name"], metadata=made["metadata"], spec=made["spec"])
     store.put(JOBS, {**live, "status": {"conditions": [condition]} if trouble.ended else {}})

@@ -73,7 +73,7 @@ class Conversions:
         order = order_of(action, store.uri, trust_source=self._installation.conversions.trust_source)
         seconds = float(max(self._installation.conversions.seconds - _RESERVE_S, _RESERVE_S))
         order = order.model_copy(update={"limits": order.limits.model_copy(update={"seconds": seconds})})
-        manifest = job(action, order.to_json(), self._owners_of(action.id), self._installation)
+        manifest = job(action, order, self._owners_of(action.id), self._installation)
         self._asked[action.id] = _Asked(action.attempt, self._now(), wanted(JOBS, manifest))
 
     def forget(self, key: ConversionId) -> None:
