@@ -37,6 +37,10 @@ def apply(up: Up, name: str, uri: str, **spec: object) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def names_of(up: Up) -> set[str]:
+    return {shown["metadata"]["name"] for shown in up.connection.get("/objects")["objects"]}
+
+
 class Traffic:
     """Asks a model again and again, and counts what came back."""
 
@@ -121,6 +125,33 @@ def test_a_broken_edit_is_named_and_changes_nothing(clean: Up, files: Path) -> N
     wait_until(lambda: "kept.yaml:1" in clean.printed(), "the problem, with file and line")
     assert clean.ask_http("kept") == [2.0] * 4
     (files / "kept.yaml").unlink()
+
+
+def test_each_file_that_is_wrong_is_named_and_stops_no_other_and_correcting_it_is_enough(double: Up, files: Path) -> None:
+    aliases = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30))
+    wrong: dict[str, tuple[bytes, str]] = {
+        "broken": (b"spec: {model: [", "broken.yaml:1: broken YAML in column"),
+        "refused": (a_deployment("refused", "/m.onnx", replicas=-1).encode(), "spec.replicas: -1"),
+        "typo": (a_deployment("typo", "/m.onnx", replics=2).encode(), "did you mean `replicas`?"),
+        "bomb": (f"a0: &a0 [x]\n{aliases}".encode(), "it has more than 50000 values: split it"),
+        "latin": ("a: \xe9".encode("latin-1"), "latin.yaml: byte 3 is no UTF-8: save the file as UTF-8 text"),
+        "large": (b"#" * (3 << 20), "large.yaml: it is larger than 2 MiB"),
+        "older": (a_deployment("older", "/m.onnx").replace("v1alpha1", "v1").encode(), "did you mean forebay.dev/v1alpha1?"),
+        "stranger": (b"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n", "Pod is not ModelDeployment"),
+        "twice": ((a_deployment("twice", "/m.onnx") + "---\n" + a_deployment("twice", "/m.onnx")).encode(), "rename one"),
+    }
+    for name, (content, _) in wrong.items():
+        (files / f"{name}.yaml").write_bytes(content)
+
+    wait_until(lambda: all(told in double.printed() for _, told in wrong.values()), "each is named", 120)
+    wait_until(lambda: double.ask_or_say("double") == [2.0] * 4, "the other model answers", 60)
+
+    for name in wrong:
+        replace_text(files / f"{name}.yaml", a_deployment(name, "/m.onnx", stopped=True))
+    wait_until(lambda: wrong.keys() <= names_of(double), "all are taken", 120)
+    for name in wrong:
+        (files / f"{name}.yaml").unlink()
+    wait_until(lambda: not wrong.keys() & names_of(double), "all are gone", 120)
 
 
 def test_an_unknown_field_is_refused_with_the_one_that_was_meant(up: Up) -> None:

@@ -79,6 +79,14 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "there is no" in up_refused(str(tmp_path / "nothing.yaml")).stderr
 
 
+def test_a_folder_without_any_yaml_to_apply_is_named(tmp_path: Path) -> None:
+    line = [*FOREBAY, "apply", str(tmp_path), "--state", str(tmp_path)]
+    refused = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+
+    assert refused.returncode == 1
+    assert f"there is no file *.yaml, *.yml, *.json in {tmp_path}: name a folder with ModelDeployments" in refused.stderr
+
+
 def test_commands_without_a_running_up_say_so_and_what_to_do(tmp_path: Path) -> None:
     line = [*FOREBAY, "get", "--state", str(tmp_path)]
     refused = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)

@@ -13,6 +13,8 @@ from forebay_operator.api.refusals import Path
 
 MAX_VALUES: Final = 50_000
 """Values in one document, each alias counted as what it stands for."""
+MAX_VALUES_OF_TEXT: Final = 200_000
+"""Values in all documents of a text: each takes time."""
 MAX_DEPTH: Final = 64
 
 _TAG: Final = "tag:yaml.org,2002:"
@@ -52,8 +54,10 @@ class Document:
 def documents(text: str) -> Iterator[Document | Fault]:
     """Every document of a text, in order; a Fault in place of the rest where the text stops being YAML."""
     try:
-        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        for node in yaml.compose_all(text, Loader=_Bounded):
             yield _document(node)
+    except _Excess as excess:
+        yield excess.fault
     except yaml.YAMLError as error:
         yield _syntax_fault(error)
     except RecursionError:
@@ -76,6 +80,35 @@ class _Excess(Exception):  # noqa: N818  (never leaves this module)
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.message)
         self.fault = fault
+
+
+class _Bounded(yaml.SafeLoader):
+    """Stops at texts of too many values while they are read, not after."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._of_text = 0
+        self._of_document = 0
+
+    def compose_document(self) -> Node | None:
+        self._of_document = 0
+        return super().compose_document()
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        self._of_text += 1
+        self._of_document += 1
+        if self._of_document > MAX_VALUES:
+            raise _Excess(Fault(self._here(), f"it has more than {MAX_VALUES} values", "split it, and write aliases out"))
+        if self._of_text > MAX_VALUES_OF_TEXT:
+            raise _Excess(
+                Fault(self._here(), f"the file has more than {MAX_VALUES_OF_TEXT} values", "split it into several files")
+            )
+        return super().compose_node(parent, index)
+
+    def _here(self) -> int:
+        # The library's own stubs leave this one untyped.
+        event: Any = cast(Any, self).peek_event()
+        return int(event.start_mark.line) + 1
 
 
 @dataclass

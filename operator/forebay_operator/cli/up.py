@@ -4,9 +4,9 @@ import argparse
 import asyncio
 import contextlib
 import os
-import sys
 from pathlib import Path
 
+from forebay_operator.api.loading import SUFFIXES
 from forebay_operator.cli.connection import WRONG_USAGE, CommandError
 from forebay_operator.cli.local_api import state_folder
 from forebay_operator.cli.naming import Commands, add_state
@@ -80,6 +80,8 @@ def _check_files(files: list[Path]) -> None:
     for path in files:
         if not path.exists():
             raise CommandError(f"there is no {path}: give files or folders with ModelDeployments", WRONG_USAGE)
+        if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+            raise CommandError(f"{path} cannot be read: check its permissions")
 
 
 def _check_repository(folder: Path | None) -> None:
@@ -98,5 +100,6 @@ def _greet(root: Path, files: list[Path], triton_repository: Path | None) -> Non
     repository = [f"the Triton repository {triton_repository}"] if triton_repository else []
     what = ", ".join([*(str(path) for path in files), *repository, "what `forebay apply FILE` brings"])
     print(f"Forebay serves {what}. State: {root}. Ctrl-C ends everything.", flush=True)  # noqa: T201
-    if not sys.stdout.isatty():
-        sys.stdout.flush()
+    for path in files:
+        if path.is_dir() and not any(child.suffix in SUFFIXES for child in path.iterdir()):
+            print(f"There is no file *{', *'.join(SUFFIXES)} in {path} yet; what comes is served.", flush=True)  # noqa: T201

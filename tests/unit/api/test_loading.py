@@ -199,6 +199,13 @@ def test_aliases_that_stand_for_a_great_many_values_are_refused() -> None:
     assert "it has more than 50000 values" in only_problem(bomb)
 
 
+def test_a_document_is_read_no_further_than_its_bound() -> None:
+    # Within the largest size of a file; to read all of it would take a minute.
+    problem = only_problem("- a\n" * 500_000)
+
+    assert ":50000: it has more than 50000 values: split it" in problem
+
+
 def test_a_text_that_is_nested_without_end_is_refused() -> None:
     assert "it is nested too deep" in only_problem("[" * 600)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forebay_operator.worlds.clock import Clock
-from forebay_operator.worlds.local.admission import Admission, Document
+from forebay_operator.worlds.local.admission import Admission, Document, read_changes, read_documents
 from forebay_operator.worlds.local.objects import Objects
 from forebay_operator.worlds.local.processes import ProcessHost
 from forebay_operator.worlds.local.state import StateFolder, fresh_run_folder
@@ -39,7 +39,11 @@ class Desk:
 
     def look(self) -> None:
         self.told.clear()
-        self.admission.follow_all(self._watched)
+        self.admission.follow(read_changes(self._watched), self._watched)
+
+    def uri_of(self, name: str) -> str:
+        found = next(stored for stored in self._objects.all() if stored.deployment.address.name == name)
+        return found.deployment.spec.source.uri
 
     def names(self) -> list[str]:
         return [stored.deployment.address.name for stored in self._objects.all()]
@@ -88,9 +92,9 @@ async def test_a_file_that_fails_stops_no_other_and_is_tried_again(desk: Desk) -
 async def test_what_is_applied_and_cannot_be_kept_is_answered_as_a_problem(desk: Desk) -> None:
     (desk.kept / "default" / "one.json" / "in-the-way").mkdir(parents=True)
 
-    verdict = desk.admission.apply([Document("given.yaml", desk.files, a_deployment("one", "/model.onnx"))])
+    verdict = desk.admission.apply(read_documents([Document("given.yaml", desk.files, a_deployment("one", "/model.onnx"))]))
 
-    assert verdict.unkept
+    assert verdict.unsettled
     assert str(verdict.problems[0]).startswith("given.yaml:1: default/one cannot be kept")
 
 
@@ -107,3 +111,36 @@ async def test_models_of_a_file_that_cannot_be_read_any_more_stay(desk: Desk) ->
 
     assert desk.names() == ["one"]
     assert "cannot be read (Permission denied): check its permissions" in desk.told[0][1]
+
+
+async def test_a_name_in_two_files_is_that_of_the_first_until_that_one_is_gone(desk: Desk) -> None:
+    first, second = desk.files / "a.yaml", desk.files / "b.yaml"
+    first.write_text(a_deployment("one", "/first.onnx"))
+    desk.look()
+    second.write_text(a_deployment("one", "/second.onnx"))
+
+    desk.look()
+
+    assert desk.uri_of("one") == "/first.onnx"
+    assert desk.told == [
+        (
+            f"{second}:1",
+            f"there is another ModelDeployment default/one in {first}: rename one, or remove it; the first is taken",
+        )
+    ]
+    first.unlink()
+    desk.look()
+    desk.look()
+    assert desk.uri_of("one") == "/second.onnx"
+
+
+async def test_a_file_that_is_renamed_keeps_its_models(desk: Desk) -> None:
+    file = desk.files / "b.yaml"
+    file.write_text(a_deployment("one", "/first.onnx"))
+    desk.look()
+
+    file.rename(desk.files / "a.yaml")
+    desk.look()
+
+    assert desk.names() == ["one"]
+    assert desk.told == []

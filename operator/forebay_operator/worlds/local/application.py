@@ -13,7 +13,7 @@ from typing import Final
 from forebay_operator.domain.snapshot import Settings
 from forebay_operator.worlds.clock import Clock
 from forebay_operator.worlds.local import log_files
-from forebay_operator.worlds.local.admission import Admission
+from forebay_operator.worlds.local.admission import Admission, read_changes
 from forebay_operator.worlds.local.control_api import ControlApi
 from forebay_operator.worlds.local.conversions import Conversions
 from forebay_operator.worlds.local.description import Description
@@ -126,7 +126,7 @@ class _Application:
 
     async def __aenter__(self) -> None:
         self._admission.forget_other_files(self._files.present())
-        self._admission.follow_all(self._files)
+        self._admission.follow(read_changes(self._files), self._files)
         self._parts.servers.open()
         # The routes of what is wanted are known before the gateway opens its ports: a request finds its model from the start.
         self._loop.step()
@@ -160,7 +160,7 @@ class _Application:
     async def _follow_files(self) -> None:
         while True:
             await asyncio.sleep(_FILES_S)
-            self._admission.follow_all(self._files)
+            self._admission.follow(await asyncio.to_thread(read_changes, self._files), self._files)
 
     async def _tend_logs(self) -> None:
         while True:

@@ -1,5 +1,6 @@
 """What the other `forebay` commands ask of a running `forebay up`: HTTP on a Unix socket that only this user can open."""
 
+import asyncio
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ from aiohttp.typedefs import Handler
 from forebay_operator.domain.revisions import identify
 from forebay_operator.domain.snapshot import GatewayDemand
 from forebay_operator.worlds.explanation import Chapter
-from forebay_operator.worlds.local.admission import Admission, Document
+from forebay_operator.worlds.local.admission import Admission, Document, read_documents
 from forebay_operator.worlds.local.events import Event, Events
 from forebay_operator.worlds.local.explanation import explain
 from forebay_operator.worlds.local.objects import StoredObject
@@ -67,7 +68,7 @@ class ControlApi:
     async def _apply(self, request: web.Request) -> web.Response:
         said = await request.json()
         documents = [Document(file["name"], Path(file["folder"]), file["text"]) for file in said["documents"]]
-        verdict = self._admission.apply(documents, said.get("namespace", ""))
+        verdict = self._admission.apply(await asyncio.to_thread(read_documents, documents, said.get("namespace", "")))
         results = [{"address": str(address), "outcome": outcome.value} for address, outcome in verdict.outcomes]
         return web.json_response({"results": results, "problems": [str(problem) for problem in verdict.problems]})
 
