@@ -16,16 +16,24 @@ from forebay_convert.failures import ConversionError, passing
 from forebay_convert.sandbox.removal import remove_tree
 from forebay_convert.workplace import own_folder
 from forebay_schema.documents import DocumentError
-from forebay_schema.manifest import MANIFEST_FILE, MODEL_FILE, Manifest
+from forebay_schema.manifest import MANIFEST_FILE, MODEL_FILE, Manifest, address_of
 from forebay_schema.store import ConversionRecord, artifact_uri, artifacts_uri, conversion_uri
 
 _INCOMING = ".incoming-"
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An artifact in the store: its digest there, which is that of its manifest as it was written, and the manifest."""
+
+    digest: str
+    manifest: Manifest
+
+
 class Destination(Protocol):
     """Where artifacts go, and where earlier ones may be found."""
 
-    def find(self, key: str) -> Manifest | None:
+    def find(self, key: str) -> Stored | None:
         """What an earlier conversion of this key made; None if there was none, or it is no longer whole."""
         ...
 
@@ -40,7 +48,7 @@ class FolderDestination:
 
     folder: Path
 
-    def find(self, key: str) -> Manifest | None:
+    def find(self, key: str) -> Stored | None:
         del key
         return None
 
@@ -65,18 +73,24 @@ class StoreDestination:
             self._files: Any = fsspec.core.url_to_fs(store)[0]
         self._is_local = isinstance(self._files, LocalFileSystem)
 
-    def find(self, key: str) -> Manifest | None:
+    def find(self, key: str) -> Stored | None:
         with _translated(self._store):
             record = self._read(conversion_uri(self._store, self._namespace, key))
             if record is None:
                 return None
             try:
-                folder = artifact_uri(self._store, self._namespace, ConversionRecord.from_json(record).artifact)
-                manifest = self._read(f"{folder}/{MANIFEST_FILE}")
-                found = None if manifest is None else Manifest.from_json(manifest)
+                return self._stored(ConversionRecord.from_json(record).artifact)
             except DocumentError:
                 return None
-            return found if found is not None and self._is_whole(folder, found) else None
+
+    def _stored(self, digest: str) -> Stored | None:
+        """None: it is no longer there, or not whole."""
+        folder = artifact_uri(self._store, self._namespace, digest)
+        manifest = self._read(f"{folder}/{MANIFEST_FILE}")
+        if manifest is None:
+            return None
+        found = Manifest.from_json(manifest)
+        return Stored(digest, found) if address_of(manifest) == digest and self._is_whole(folder, found) else None
 
     def publish(self, model: Path, manifest: Manifest, key: str) -> None:
         digest = manifest.digest()

@@ -103,10 +103,10 @@ def _fetch_samples(task: Task) -> bool:
 def _find(task: Task) -> None:
     """Look whether the same was converted before, now that the source's digest is known."""
     sha256 = task.source_sha256()
-    manifest = None if sha256 is None else task.destination().find(key_of(task.options, sha256.lower()))
-    if manifest is not None:
-        task.progress("found in the store", artifact=manifest.digest())
-        task.room.leave_found(FoundArtifact(manifest=manifest))
+    found = None if sha256 is None else task.destination().find(key_of(task.options, sha256.lower()))
+    if found is not None:
+        task.progress("found in the store", artifact=found.digest)
+        task.room.leave_found(FoundArtifact(digest=found.digest, manifest=found.manifest))
 
 
 def _convert(task: Task) -> None:
@@ -135,7 +135,7 @@ def _publish(task: Task) -> ConversionResult:
     """Believe nothing of what the stage before left: copies of it are examined by process B, and published."""
     found = task.room.found()
     if found is not None:
-        return _result(task, found.manifest, ()).model_copy(update={"reused": True})
+        return _result(task, found.manifest, ()).model_copy(update={"artifact": found.digest, "reused": True})
     fetched, level = _fetched(task), task.level()
     task.room.prepare("publish")
     notes = display(task.room.converted().notes)

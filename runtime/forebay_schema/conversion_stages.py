@@ -73,6 +73,7 @@ class FoundArtifact(Document):
 
     document_name: ClassVar[str] = "found-artifact"
 
+    digest: str
     manifest: Manifest
 
 

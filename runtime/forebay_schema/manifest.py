@@ -1,5 +1,6 @@
 """What a conversion says of the artifact it made; kept beside the model files, trusted by controller and servers."""
 
+import json
 from typing import ClassVar, Literal
 
 from forebay_schema.digests import digest_of
@@ -58,7 +59,10 @@ class Manifest(Document):
     sandbox: SandboxLevel = "full"
 
     def digest(self) -> str:
-        """The artifact's address in the store: the digest of its manifest, and through it of every file."""
+        """The address in the store of an artifact that is made now: the digest of its manifest, and through it of every file.
+
+        Of an artifact that lies there, `address_of` tells it: another version of Forebay may have known other fields.
+        """
         return digest_of(self.model_dump(mode="json"))
 
     def size_bytes(self) -> int:
@@ -69,3 +73,8 @@ class Manifest(Document):
         by_size = sorted(self.memory, key=lambda estimate: estimate.batch_size)
         fitting = [estimate.bytes for estimate in by_size if estimate.batch_size >= batch_size]
         return fitting[0] if fitting else (by_size[-1].bytes if by_size else 0)
+
+
+def address_of(manifest: str | bytes) -> str:
+    """The digest by which a manifest's artifact lies in the store, from its content there, whatever version wrote it."""
+    return digest_of(json.loads(manifest))

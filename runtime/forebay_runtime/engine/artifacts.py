@@ -16,7 +16,7 @@ import fsspec
 
 from forebay_schema.digests import DIGEST_PATTERN
 from forebay_schema.documents import DocumentError
-from forebay_schema.manifest import MANIFEST_FILE, ArtifactFile, Manifest
+from forebay_schema.manifest import MANIFEST_FILE, ArtifactFile, Manifest, address_of
 
 _CHUNK: Final = 1 << 20
 
@@ -143,8 +143,9 @@ def _plain_name(file: ArtifactFile) -> str:
 
 def _verified(folder: Path, digest: str) -> Artifact:
     manifest = _manifest(folder)
-    if manifest.digest() != digest:
-        raise ArtifactError(f"the artifact's manifest has the digest {manifest.digest()}, ordered was {digest}")
+    address = address_of((folder / MANIFEST_FILE).read_bytes())
+    if address != digest:
+        raise ArtifactError(f"the artifact's manifest has the digest {address}, ordered was {digest}")
     for file in manifest.files:
         found = _sha256(folder / _plain_name(file))
         if found != file.sha256:

@@ -1,3 +1,4 @@
+import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,9 +7,10 @@ import fsspec
 import pytest
 
 from forebay_convert.failures import ConversionError
-from forebay_convert.publishing import FolderDestination, StoreDestination
+from forebay_convert.publishing import FolderDestination, Stored, StoreDestination
+from forebay_schema.digests import digest_of
 from forebay_schema.manifest import MANIFEST_FILE, MODEL_FILE, ArtifactFile, Manifest, MemoryEstimate, Verification
-from forebay_schema.store import artifact_uri, conversion_uri
+from forebay_schema.store import ConversionRecord, artifact_uri, conversion_uri
 
 KEY = "k" * 64
 
@@ -52,7 +54,7 @@ def test_what_was_published_is_found_by_its_key(store: str, model: Path) -> None
 
     StoreDestination(store, "default").publish(model, manifest, KEY)
 
-    assert StoreDestination(store, "default").find(KEY) == manifest
+    assert StoreDestination(store, "default").find(KEY) == Stored(manifest.digest(), manifest)
     files, path = fsspec.core.url_to_fs(f"{artifact_uri(store, 'default', manifest.digest())}/{MODEL_FILE}")
     assert files.cat_file(path) == b"model"
 
@@ -75,7 +77,21 @@ def test_an_artifact_that_is_no_longer_whole_is_not_found_and_made_anew(lost: st
     assert destination.find(KEY) is None
     destination.publish(model, manifest, KEY)
 
-    assert destination.find(KEY) == manifest
+    assert destination.find(KEY) == Stored(manifest.digest(), manifest)
+
+
+def test_an_artifact_that_a_later_version_wrote_is_found_by_its_address_there(store: str, model: Path) -> None:
+    later = {**json.loads(a_manifest().to_json()), "signature": "of a later version"}
+    address = digest_of(later)
+    StoreDestination(store, "default").publish(model, a_manifest(), KEY)
+    files, path = fsspec.core.url_to_fs(artifact_uri(store, "default", address))
+    record = files._strip_protocol(conversion_uri(store, "default", KEY))  # noqa: SLF001 - as in the code under test
+    files.makedirs(path, exist_ok=True)
+    files.pipe_file(f"{path}/{MANIFEST_FILE}", json.dumps(later, indent=2).encode())
+    files.pipe_file(f"{path}/{MODEL_FILE}", b"model")
+    files.pipe_file(record, ConversionRecord(artifact=address).to_json().encode())
+
+    assert StoreDestination(store, "default").find(KEY) == Stored(address, a_manifest())
 
 
 @pytest.mark.parametrize("record", [b"{", b'{"schema": "forebay.dev/conversion-record/v2", "artifact": "a"}'])
@@ -94,7 +110,7 @@ def test_publishing_the_same_twice_does_no_harm(store: str, model: Path) -> None
     for _ in range(2):
         destination.publish(model, a_manifest(), KEY)
 
-    assert destination.find(KEY) == a_manifest()
+    assert destination.find(KEY) == Stored(a_manifest().digest(), a_manifest())
 
 
 def test_a_folder_store_holds_nothing_half_done(tmp_path: Path, model: Path) -> None:
