@@ -18,9 +18,9 @@ _HEAD: Final = """\
 
 With `--context` or `--kubeconfig` the same six talk to a cluster instead, and so they do as a plugin of kubectl,
 `kubectl forebay COMMAND …` (`kubectl-forebay` has to be on the PATH; there `crd` is the seventh). They ask its API server and
-nobody else, as the user whom the kubeconfig names: what that user may not see is named. Without `-n` they are about the context's
-namespace. `get`, `explain` and `top` are as fresh as statuses are (figures: 10 s); `logs` needs the right to read pods' logs.
-`apply` is a server-side apply by the field manager `forebay`, of what is written and nothing else.
+nobody else, as the user whom the kubeconfig names: what that user may not see is named. Without `-n` they are about the
+namespace of the context. `get`, `explain` and `top` are as fresh as statuses are (figures: 10 s); `logs` needs the right to
+read the logs of pods. `apply` is a server-side apply by the field manager `forebay`, of what is written and nothing else.
 
 | exit status | meaning |
 |---|---|
