@@ -15,7 +15,7 @@ _BODY = json.dumps({"inputs": [{"name": "image", "datatype": "FP32", "shape": [1
 
 def main() -> None:
     host, port, model, threads, result, stop = sys.argv[1:]
-    answered, wrong, cut = [], [], []
+    answered, connected, wrong, cut = [], [], [], []
     lock = threading.Lock()
     began = time.monotonic()
 
@@ -24,7 +24,10 @@ def main() -> None:
         while not pathlib.Path(stop).exists():
             sent = time.monotonic()
             try:
-                connection = connection or http.client.HTTPConnection(host, int(port), timeout=90)
+                if connection is None:
+                    connection = http.client.HTTPConnection(host, int(port), timeout=90)
+                    connection.connect()
+                    connected.append(time.monotonic() - sent)
                 connection.request("POST", f"/v2/models/{model}/infer", _BODY, {"Content-Type": "application/json"})
                 response = connection.getresponse()
                 text = response.read().decode()
@@ -54,6 +57,7 @@ def main() -> None:
         "median_s": answered[len(answered) // 2] if answered else 0.0,
         "p99_s": answered[len(answered) * 99 // 100] if answered else 0.0,
         "slowest_s": answered[-1] if answered else 0.0,
+        "slowest_connect_s": max(connected, default=0.0),
     }
     fresh = pathlib.Path(f"{result}.new")
     fresh.write_text(json.dumps(said))

@@ -171,8 +171,7 @@ def _hostile() -> Json:
     content = io.BytesIO()
     pickle.dump(_Attack(), content)
     uri = f"data:;base64,{base64.b64encode(content.getvalue()).decode()}"
-    made = example(minReplicas=0)
-    made["metadata"]["name"] = "hostile"
+    made = example("hostile")
     made["spec"]["model"] = {"format": "sklearn", "source": {"uri": uri}}
     return made
 
@@ -223,7 +222,7 @@ def uninstall(site: Site) -> Seen:
 
 
 def _one_replica(site: Site) -> None:
-    site.scale(1, 2, idleTimeout="5m", scaleDownDelay="10s")
+    site.scale(1, 2)
     site.wait_ready(1)
 
 

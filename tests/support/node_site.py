@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
-from node_kubectl import CommandError, Json, Kubectl, NotYetError, wait
+from node_kubectl import Json, Kubectl, wait
 
 ROOT: Final = Path(__file__).parents[2]
 RELEASE: Final = "forebay"
@@ -62,11 +62,9 @@ class Site:
         what = f"{name} with {replicas} ready replicas"
         wait(lambda: self.ready(name) == replicas, what, timeout_s)
 
-    def scale(self, least: int, most: int, name: str = MODEL, **more: str) -> None:
-        """Change its limits; `more`: other fields of its autoscaling."""
-        self.kubectl.patch(
-            "mdep", name, MODELS, {"spec": {"autoscaling": {"minReplicas": least, "maxReplicas": most, **more}}}
-        )
+    def scale(self, least: int, most: int, name: str = MODEL) -> None:
+        """Change its limits."""
+        self.kubectl.patch("mdep", name, MODELS, {"spec": {"autoscaling": _limits(least, most)}})
 
     def is_complete(self, name: str) -> bool:
         """Whether a Deployment of the chart has all its pods, ready and of the present template, and no others."""
@@ -109,11 +107,15 @@ class Requests:
     per_second: float
     median_ms: float
     slowest_s: float
+    slowest_connect_s: float
+    """Name look-up and connecting, of the slowest."""
 
     def __str__(self) -> str:
         lost = f"{len(self.wrong)} errors, {len(self.cut)} connections cut"
         first = next(iter([*self.wrong, *self.cut]), "")
         speed = f"{self.per_second:.0f}/s, median {self.median_ms:.0f} ms, slowest {self.slowest_s:.1f} s"
+        if self.slowest_connect_s > 1:
+            speed += f", {self.slowest_connect_s:.1f} s to look a name up and connect"
         return f"{self.answered} requests answered ({speed}), {lost}" + (f"; the first: {first}" if first else "")
 
 
@@ -141,6 +143,7 @@ def _requests(said: Json) -> Requests:
         said["answered"] / max(said["seconds"], 0.001),
         said["median_s"] * 1000,
         said["slowest_s"],
+        said["slowest_connect_s"],
     )
 
 
@@ -179,18 +182,15 @@ def _client(image: str) -> Json:
     }
 
 
-def example(**autoscaling: Any) -> Json:
-    """examples/digits.yaml, for this namespace."""
+def example(name: str = MODEL, least: int = 0, most: int = 2) -> Json:
+    """examples/digits.yaml in this namespace, by this name and within these limits."""
     made: Json = yaml.safe_load((ROOT / "examples" / "digits.yaml").read_text(encoding="utf-8"))
-    made["metadata"]["namespace"] = MODELS
-    made["spec"]["autoscaling"] |= autoscaling
+    made["metadata"] |= {"name": name, "namespace": MODELS}
+    wanted = made["spec"]["autoscaling"] | _limits(least, most)
+    made["spec"]["autoscaling"] = {field: value for field, value in wanted.items() if value is not None}
     return made
 
 
-def succeeds(site: Site, *arguments: str) -> bool:
-    """Whether kubectl does it."""
-    try:
-        site.kubectl.run(*arguments)
-    except (CommandError, NotYetError):
-        return False
-    return True
+def _limits(least: int, most: int) -> Json:
+    # What never goes to zero must not say when it does.
+    return {"minReplicas": least, "maxReplicas": most, "scaleDownDelay": "10s", "idleTimeout": None if least else "10s"}

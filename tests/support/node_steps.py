@@ -69,7 +69,7 @@ def install(site: Site) -> Seen:
     prepare(site)
     began = time.monotonic()
     site.install()
-    site.kubectl.apply(example(minReplicas=0))
+    site.kubectl.apply(example())
     times = {"helm has installed, the example is applied": time.monotonic() - began}
     asking = site.start_asking("http", 300)
     while asking.poll() is None:
@@ -93,7 +93,7 @@ def predictions(site: Site) -> Seen:
 
 def scaling(site: Site) -> Seen:
     """0 → 1 → 2 → 0 as load comes and goes."""
-    site.scale(0, 2, idleTimeout="10s", scaleDownDelay="10s")
+    site.scale(0, 2)
     site.wait_ready(0)
     wait(lambda: not site.servers(), "no server is kept for nothing", 180)
     yield "nobody asks: no replica, and no server"
@@ -116,25 +116,24 @@ def one_gpu_too_few(site: Site) -> Seen:
     """A replica more than there are GPUs."""
     site.scale(3, 3)
     site.wait_ready(2)
-    said = wait(lambda: _says(site, "GPU"), "a sentence about the third replica")
+    said = wait(lambda: _shortage(site), "a sentence about the third replica")
     yield f"three replicas on two GPUs: “{said}”"
     site.scale(1, 2)
     site.wait_ready(1)
     yield f"after the change to one: “{site.summary()}”"
 
 
-def _says(site: Site, word: str) -> str:
-    summary = site.summary()
-    return summary if "2 of 3" in summary and word in summary.partition("But")[2] + summary.partition(",")[2] else ""
+def _shortage(site: Site) -> str:
+    """What is said of the replica that has no GPU; empty: nothing yet."""
+    said = site.summary()
+    return said if "2 of 3" in said and "device" in said.partition("for the rest:")[2] else ""
 
 
 def sharing(site: Site) -> Seen:
     """A second model on the GPU of the first."""
     site.scale(1, 2)
     site.wait_ready(1)
-    other = example(minReplicas=1, maxReplicas=1)
-    other["metadata"]["name"] = "more-digits"
-    site.kubectl.apply(other)
+    site.kubectl.apply(example("more-digits", 1, 1))
     site.wait_ready(1, "more-digits")
     hosts = {MODEL: site.endpoints(), "more-digits": site.endpoints("more-digits")}
     check(set(hosts["more-digits"]) <= set(hosts[MODEL]), f"they are on different servers: {hosts}")
