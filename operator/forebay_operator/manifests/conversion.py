@@ -11,11 +11,11 @@ from typing import Final
 
 from forebay_operator.domain.actions import StartConversion
 from forebay_operator.manifests import names, security
-from forebay_operator.manifests.installation import Installation, pod_basics
+from forebay_operator.manifests.installation import ConversionSettings, Installation, pod_basics
 from forebay_operator.manifests.kinds import JOBS, Json
 from forebay_operator.manifests.owners import Owner, owned_by
-from forebay_operator.manifests.quantities import canonical
-from forebay_schema.conversion import ConversionOrder
+from forebay_operator.manifests.quantities import canonical, whole
+from forebay_schema.conversion import ConversionLimits, ConversionOrder
 from forebay_schema.conversion_stages import CONVERTED, FETCHED, FOLDERS, HELD, PUBLISHING, ConversionStage, stages_of
 
 ORDER_FOLDER: Final = "/var/run/forebay/order"
@@ -26,6 +26,8 @@ STORE_VOLUME: Final = "store"
 _ORDER: Final = "order"
 _SEALED_ORDER: Final = "order-without-addresses"
 _GRACE_S: Final = 10
+_RESERVE_S: Final = 60
+"""Between the end of a conversion's own time and that of its pod: the pod's begins earlier."""
 _WITH_STORE: Final[tuple[ConversionStage, ...]] = ("find", "publish")
 
 
@@ -62,6 +64,19 @@ def job(action: StartConversion, order: ConversionOrder, owners: Iterable[Owner]
             },
         },
     }
+
+
+def limits_of(settings: ConversionSettings) -> ConversionLimits:
+    """What a conversion keeps to by itself, so that it ends with a reason before its pod is ended without one."""
+    usual = ConversionLimits()
+    memory = whole(settings.limits.get("memory", ""))
+    return usual.model_copy(
+        update={
+            "seconds": float(max(settings.seconds - _RESERVE_S, _RESERVE_S)),
+            # The rest is for the process that watches it.
+            "memory_bytes": usual.memory_bytes if memory is None else memory * 3 // 4,
+        }
+    )
 
 
 def settings_digest(installation: Installation) -> str:
@@ -107,6 +122,7 @@ def _container(stage: ConversionStage, action: StartConversion, installation: In
             "requests": {name: canonical(quantity) for name, quantity in settings.requests.items()},
         },
         "terminationMessagePath": RESULT,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": security.container(),
         "volumeMounts": _mounts(stage, installation),
     }

@@ -31,6 +31,16 @@ def _shortest(value: int, units: tuple[str, ...], base: int) -> str:
     return f"{value}{units[index]}"
 
 
+def whole(quantity: str) -> int | None:
+    """The number that a quantity stands for, rounded up: bytes, of memory; None: it is no quantity."""
+    match = _QUANTITY.fullmatch(quantity)
+    if match is None:
+        return None
+    number, unit = Decimal(match["number"]), match["unit"] or ""
+    factor = Decimal(_BASE) ** _BINARY.index(unit) if unit in _BINARY[1:] else Decimal(1000) ** (_DECIMAL.index(unit) - 1)
+    return int((number * factor).to_integral_value(rounding="ROUND_CEILING"))
+
+
 def mebibytes(size: int) -> str:
     """A size in bytes, rounded up to whole MiB."""
     return canonical(f"{-(-size // (1 << 20))}Mi")

@@ -4,8 +4,7 @@ The objects are as API servers, schedulers and kubelets write them.
 """
 
 import re
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import pytest
 from kubernetes.aio.client.configuration import Configuration
@@ -42,7 +41,8 @@ class Trouble:
     """Whether the Job failed of it."""
     again: bool = False
     """Whether it is tried again by itself."""
-    spec: Json = field(default_factory=dict[str, Any])
+    going: bool = False
+    """Whether the pod is being deleted."""
 
 
 def containers(stage: str, state: Json) -> Json:
@@ -252,6 +252,23 @@ TABLE = [
         ended=True,
         again=True,
     ),
+    Trouble(
+        "node lost",
+        ("is being ended", "DeletionByTaintManager", "if its node is gone for good, delete the Node"),
+        {
+            "phase": "Running",
+            "conditions": [
+                {
+                    "type": "DisruptionTarget",
+                    "status": "True",
+                    "reason": "DeletionByTaintManager",
+                    "message": "Taint manager: deleting due to NoExecute taint",
+                }
+            ],
+            **containers("convert", {"running": {"startedAt": SINCE}}),
+        },
+        going=True,
+    ),
     Trouble("pod deleted", ("Its pod is gone", "See what removes pods there"), None, ended=True, again=True),
     Trouble(
         "image without the program",
@@ -320,8 +337,10 @@ def summary(trouble: Trouble) -> str:
     store.put(JOBS, {**live, "status": {"conditions": [condition]} if trouble.ended else {}})
     uid = live["metadata"]["uid"]
     if trouble.pod is not None:
-        owner = {"ownerReferences": [{"kind": "Job", "uid": uid}]}
-        store.put(PODS, an_object(PODS, POD, metadata=owner, spec=made["spec"]["template"]["spec"], status=trouble.pod))
+        metadata: Json = {"ownerReferences": [{"kind": "Job", "uid": uid}]}
+        if trouble.going:
+            metadata["deletionTimestamp"] = SINCE
+        store.put(PODS, an_object(PODS, POD, metadata=metadata, spec=made["spec"]["template"]["spec"], status=trouble.pod))
     if trouble.event:
         regarding = {"kind": "Job", "uid": uid}
         store.put(

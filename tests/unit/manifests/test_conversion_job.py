@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from forebay_operator.domain.deployment import Source
-from forebay_operator.manifests.conversion import job
+from forebay_operator.manifests.conversion import job, limits_of
 from forebay_operator.manifests.installation import ConversionSettings, StoreSettings
 from forebay_operator.manifests.kinds import Json
 from forebay_operator.manifests.owners import Owner
-from forebay_schema.conversion import ConversionOrder
+from forebay_schema.conversion import ConversionLimits, ConversionOrder
 from kubernetes_builders import a_conversion_order, a_start, an_installation
 
 WITH_CREDENTIALS = StoreSettings(uri="s3://b", has_credentials=True)
@@ -159,3 +159,9 @@ def test_a_format_may_have_an_image_of_its_own() -> None:
     start = a_start(source=Source(uri="s3://m/m.joblib", format="sklearn"))
     assert {each["image"] for each in _containers(job(a_start(), a_conversion_order(), [], installation)).values()} == {"any"}
     assert {each["image"] for each in _containers(job(start, a_conversion_order(), [], installation)).values()} == {"learn"}
+
+
+def test_a_conversion_keeps_to_less_than_its_pod_may_use_so_that_it_can_say_why_it_ends() -> None:
+    limits = limits_of(ConversionSettings(image="any", seconds=600, limits={"memory": "8Gi"}))
+    assert (limits.memory_bytes, limits.seconds) == (6 << 30, 540.0)
+    assert limits_of(ConversionSettings(image="any", limits={})).memory_bytes == ConversionLimits().memory_bytes

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay_operator.manifests.quantities import canonical, mebibytes
+from forebay_operator.manifests.quantities import canonical, mebibytes, whole
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,11 @@ def test_what_is_canonical_stays_as_it_is(number: int, unit: str) -> None:
 def test_bytes_are_rounded_up_to_whole_mebibytes() -> None:
     assert mebibytes((1 << 30) + 1) == "1025Mi"
     assert mebibytes(5 << 30) == "5Gi"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "number"),
+    [("4Gi", 4 << 30), ("1.5Gi", 3 << 29), ("512M", 512_000_000), ("250m", 1), ("7", 7), ("much", None)],
+)
+def test_a_quantity_stands_for_a_number(quantity: str, number: int | None) -> None:
+    assert whole(quantity) == number

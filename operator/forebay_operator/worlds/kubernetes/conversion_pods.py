@@ -29,6 +29,9 @@ _MOST_TEXT: Final = 250
 
 def progress_of(pod: Seen) -> str:
     """How far a conversion is, or what is in its way."""
+    if pod.is_going:
+        why = pods.disruption(pod)
+        return f"its pod {pod.name} is being ended{why and f' ({why})'}: if its node is gone for good, delete the Node"
     if hindrance := pods.hindrance(pod):
         return f"its pod {pod.name} does not start: {hindrance[:1].lower()}{hindrance[1:]}"
     running: ConversionStage | None = next((stage for stage in _STAGES if "running" in _state(pod, stage)), None)

@@ -3,13 +3,13 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from forebay_operator.domain.actions import StartConversion
 from forebay_operator.domain.snapshot import Conversion, ConversionFailure, ConversionId, ConversionPhase
 from forebay_operator.domain.status import Artifact
 from forebay_operator.manifests import names
-from forebay_operator.manifests.conversion import job, settings_digest
+from forebay_operator.manifests.conversion import job, limits_of, settings_digest
 from forebay_operator.manifests.installation import Installation
 from forebay_operator.manifests.kinds import JOB_EVENTS, JOBS, PODS
 from forebay_operator.manifests.owners import Owner
@@ -17,9 +17,6 @@ from forebay_operator.worlds.conversion_documents import order_of
 from forebay_operator.worlds.kubernetes import conversion_pods, pods
 from forebay_operator.worlds.kubernetes.store import Seen, Store
 from forebay_operator.worlds.kubernetes.writer import Wanted, Writer, wanted
-
-_RESERVE_S: Final = 60
-"""Before its pod's deadline the conversion ends by itself, and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +66,9 @@ class Conversions:
         asked = self._asked.get(action.id)
         if (known and known.attempt >= action.attempt) or (asked and asked.attempt >= action.attempt):
             return
-        store = self._installation.store
-        order = order_of(action, store.uri, trust_source=self._installation.conversions.trust_source)
-        seconds = float(max(self._installation.conversions.seconds - _RESERVE_S, _RESERVE_S))
-        order = order.model_copy(update={"limits": order.limits.model_copy(update={"seconds": seconds})})
+        settings = self._installation.conversions
+        order = order_of(action, self._installation.store.uri, trust_source=settings.trust_source)
+        order = order.model_copy(update={"limits": limits_of(settings)})
         manifest = job(action, order, self._owners_of(action.id), self._installation)
         self._asked[action.id] = _Asked(action.attempt, self._now(), wanted(JOBS, manifest))
 
