@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import uvloop
 
 from forebay_runtime import settings as command_line
+from forebay_runtime.engine import process_memory
 from forebay_runtime.engine.gpu_memory import GpuError
 from forebay_runtime.engine.onnx_session import SessionError
 from forebay_runtime.server import process
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop. Exit status: 0 ended as told, 1 cannot start (the reason is on standard error)."""
     settings = command_line.parse(arguments)
     logs.configure(settings.log_level)
+    if settings.device.kind != "gpu":
+        process_memory.bound()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(process.run(settings))

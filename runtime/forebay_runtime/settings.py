@@ -26,6 +26,7 @@ class Settings:
     """0: the server chooses."""
     strict_readiness: bool
     exit_timeout_s: float
+    warm_up_timeout_s: float
     auto_complete: bool
     repository_token_file: Path | None
     device: DeviceSpec
@@ -58,6 +59,7 @@ def parse(arguments: Sequence[str] | None = None) -> Settings:
         request_memory=given.request_memory,
         strict_readiness=given.strict_readiness,
         exit_timeout_s=given.exit_timeout_secs,
+        warm_up_timeout_s=given.warm_up_timeout_secs,
         auto_complete=not given.disable_auto_complete_config,
         repository_token_file=given.repository_token_file,
         device=given.device,
@@ -104,6 +106,13 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         default=True,
         metavar="BOOL",
         help="the server is ready when every model is (default: true)",
+    )
+    models.add_argument(
+        "--warm-up-timeout-secs",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="a model whose largest batches take longer than this at load is refused (default: 60)",
     )
     models.add_argument(
         "--repository-token-file",

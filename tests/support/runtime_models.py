@@ -102,6 +102,46 @@ def gather_model() -> bytes:
     )
 
 
+def repeating_model(times: int | None = None) -> bytes:
+    """y = x, after that many steps, or as many as the input n says; both INT64 [1]."""
+    scalar = [
+        helper.make_tensor_value_info(name, kind, []) for name, kind in (("i", TensorProto.INT64), ("go", TensorProto.BOOL))
+    ]
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["goes"]), helper.make_node("Add", ["v", "zero"], ["w"])],
+        "body",
+        [*scalar, helper.make_tensor_value_info("v", TensorProto.INT64, [1])],
+        [
+            helper.make_tensor_value_info("goes", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("w", TensorProto.INT64, [1]),
+        ],
+    )
+    inputs = [helper.make_tensor_value_info("x", TensorProto.INT64, [1])]
+    weights = [
+        helper.make_tensor("yes", TensorProto.BOOL, [], [True]),
+        helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
+    ]
+    if times is None:
+        inputs.append(helper.make_tensor_value_info("n", TensorProto.INT64, [1]))
+    else:
+        weights.append(helper.make_tensor("n", TensorProto.INT64, [1], [times]))
+    return _model(
+        [helper.make_node("Loop", ["n", "yes", "x"], ["y"], body=body)],
+        inputs,
+        [helper.make_tensor_value_info("y", TensorProto.INT64, [1])],
+        weights,
+    )
+
+
+def blowing_up_model() -> bytes:
+    """As many ones as its input says, in two dimensions; INT64 [2] to FP32."""
+    return _model(
+        [helper.make_node("ConstantOfShape", ["x"], ["y"], value=helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]))],
+        [helper.make_tensor_value_info("x", TensorProto.INT64, [2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["a", "b"])],
+    )
+
+
 def slow_model(steps: int = 24, width: int = 512) -> bytes:
     """Multiplies by a big matrix again and again: some ten milliseconds a row on one core. FP32 [-1, width]."""
     weights = np.eye(width, dtype=np.float32).tobytes()

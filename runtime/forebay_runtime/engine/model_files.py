@@ -67,8 +67,8 @@ class RepositoryModel:
 
 
 def size_of(model_file: Path) -> int:
-    """Bytes of the model and of the files beside it, where big models keep their weights."""
-    return sum(path.stat().st_size for path in model_file.parent.iterdir() if path.is_file())
+    """Bytes of the model and of the files beside and below it, where big models keep their weights."""
+    return sum(path.stat().st_size for path in model_file.parent.rglob("*") if path.is_file())
 
 
 class ModelRepository:

@@ -52,6 +52,10 @@ class SessionError(RuntimeError):
     """A model that onnxruntime does not load or run, or not where it was asked to."""
 
 
+class RunInterruptedError(SessionError):
+    """A run that was stopped because it took too long."""
+
+
 def check_provider(provider: Provider) -> None:
     """Make sure that this environment's onnxruntime knows the provider.
 
@@ -99,6 +103,7 @@ class OnnxSession:
                 raise SessionError(f"onnxruntime cannot load {model.name}: {_first_line(error)}") from None
             self._session = _session(os.fspath(model), provider, device_index, nodes_on_cpu=True)
             self.provider = provider_used(_assigned(self._session), _PROVIDERS[provider])
+        self._options = onnxruntime.RunOptions()
         used = self._session.get_providers()
         if used[0] != _PROVIDERS[provider]:
             raise SessionError(f"asked for {_PROVIDERS[provider]}, onnxruntime fell back to {', '.join(used)}")
@@ -111,13 +116,22 @@ class OnnxSession:
         """The outputs, in the order of their names.
 
         Raises:
+            RunInterruptedError: it was interrupted meanwhile.
             SessionError: the model failed on these inputs.
         """
+        options = self._options
         try:
-            results: list[Array] = self._session.run(output_names, inputs)
+            results: list[Array] = self._session.run(output_names, inputs, options)
         except Exception as error:
+            if options.terminate:
+                raise RunInterruptedError("the model was stopped: it took too long with these inputs") from None
             raise SessionError(f"onnx runtime error: {_first_line(error)}") from None
         return results
+
+    def interrupt(self) -> None:
+        """Stop what runs now, after the operator at which it is; called in any thread."""
+        options, self._options = self._options, onnxruntime.RunOptions()
+        options.terminate = True
 
     def warm_up(self, rows: int) -> None:
         """Run once on zeros with this many rows (0: the model takes no batches), so that memory is what it will be.

@@ -108,7 +108,7 @@ async def run(settings: Settings) -> None:
         device = open_device(settings.device, settings.device_memory)
         store = ModelStore()
         data_plane = DataPlane(store, strict_readiness=settings.strict_readiness)
-        loader = Loader(device)
+        loader = Loader(device, settings.warm_up_timeout_s)
         control = _control(settings, scratch, store, loader)
         memory = RequestMemory(settings.request_memory or _request_memory(settings))
         listeners = Listeners(memory)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -14,11 +14,19 @@ from forebay_runtime.protocol.errors import InternalError, RequestError
 from forebay_runtime.protocol.inference import Array
 from forebay_runtime.service.statistics import BatchTimes
 
+_TOO_LONG_INLINE_NS: Final = 100_000_000
+
 
 class Model(Protocol):
     """What an instance runs."""
 
     def run(self, output_names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]: ...
+
+
+class InterruptibleModel(Model, Protocol):
+    def interrupt(self) -> None:
+        """Make the run that is under way fail soon; called in another thread."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +121,64 @@ class Instances(Protocol):
     def stop(self) -> None: ...
 
 
-class InlineInstance:
-    """Runs batches at once in the caller's thread: for models that take less time than a hop to another thread."""
+class InlineWatch:
+    """Interrupts a model that keeps the event loop from going on: how long a model takes may depend on what it is given."""
 
-    count = 1
-    inline = True
+    def __init__(self, limit_s: float = 1.0) -> None:
+        self._limit_s = limit_s
+        self._running: tuple[InterruptibleModel, float] | None = None
+        self._stopped = threading.Event()
+        threading.Thread(target=self._serve, name="inline-watch", daemon=True).start()
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
-
-    def start(self, batch: Batch, finished: Finished) -> None:
-        finished(execute(self._model, batch, UNPACED))
+    def execute(self, model: InterruptibleModel, batch: Batch) -> BatchResult:
+        """Run a batch in this thread, the only one that uses this object."""
+        self._running = (model, time.monotonic())
+        try:
+            return execute(model, batch, UNPACED)
+        finally:
+            self._running = None
 
     def stop(self) -> None:
-        """Nothing to end."""
+        """End its thread."""
+        self._stopped.set()
+
+    def _serve(self) -> None:
+        while not self._stopped.wait(self._limit_s / 2):
+            running = self._running
+            if running is not None and time.monotonic() - running[1] > self._limit_s:
+                running[0].interrupt()
+
+
+class InlineInstance:
+    """Runs batches at once in the caller's thread: for models that take less time than a hop to another thread.
+
+    Once one has taken long after all, the model gets the thread that `otherwise` makes.
+    """
+
+    count = 1
+
+    def __init__(self, model: InterruptibleModel, watch: InlineWatch, otherwise: "Callable[[], ThreadInstances]") -> None:
+        self._model = model
+        self._watch = watch
+        self._otherwise = otherwise
+        self._thread: ThreadInstances | None = None
+
+    @property
+    def inline(self) -> bool:
+        return self._thread is None
+
+    def start(self, batch: Batch, finished: Finished) -> None:
+        if self._thread is not None:
+            self._thread.start(batch, finished)
+            return
+        result = self._watch.execute(self._model, batch)
+        if result.times.total_ns > _TOO_LONG_INLINE_NS:
+            self._thread = self._otherwise()
+        finished(result)
+
+    def stop(self) -> None:
+        if self._thread is not None:
+            self._thread.stop()
 
 
 class ThreadInstances:

@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,13 +18,13 @@ from forebay_runtime.domain.pace import UNPACED
 from forebay_runtime.domain.queue_policy import QueuePolicy, TimeoutAction
 from forebay_runtime.engine.devices import Device
 from forebay_runtime.engine.model_files import size_of
-from forebay_runtime.engine.onnx_session import OnnxSession, SessionError
+from forebay_runtime.engine.onnx_session import OnnxSession, RunInterruptedError, SessionError
 from forebay_runtime.protocol import model_config
 from forebay_runtime.protocol.datatypes import BYTES
 from forebay_runtime.protocol.model_config import ConfigError, ModelConfig, ServedAs
 from forebay_runtime.service.batcher import Batcher
 from forebay_runtime.service.call_queue import CallQueue
-from forebay_runtime.service.instances import InlineInstance, Instances, ThreadInstances
+from forebay_runtime.service.instances import InlineInstance, InlineWatch, Instances, ThreadInstances
 from forebay_runtime.service.loaded_version import LoadedVersion, Origin
 from forebay_runtime.service.statistics import Statistics
 from forebay_schema.logs import Logger
@@ -74,8 +76,10 @@ def plain_estimate(model_file: Path) -> Callable[[int], int]:
 class Loader:
     """Loads one version at a time, so that the growth of the device's used memory means something."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, warm_up_timeout_s: float) -> None:
         self.device = device
+        self._warm_up_timeout_s = warm_up_timeout_s
+        self._watch = InlineWatch()
         self._ledger = MemoryLedger(device.total_bytes)
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
@@ -107,6 +111,7 @@ class Loader:
         gc.collect()
 
     def close(self) -> None:
+        self._watch.stop()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _open(self, footing: Footing) -> _Loaded:
@@ -119,7 +124,8 @@ class Loader:
         if self.device.kind == "simulated":
             self._check(footing, estimate)
         self._check_batches(session, served)
-        inline = _warm_up(session, served, self.device)
+        with _time_limit(session, self._warm_up_timeout_s):
+            inline = _warm_up(session, served, self.device)
         grown = max(0, self.device.used_bytes() - used_before)
         footprint = self.device.footprint(grown, size_of(footing.model_file), estimate)
         try:
@@ -163,7 +169,7 @@ class Loader:
 
     def _instances(self, loaded: _Loaded, name: str) -> Instances:
         if loaded.inline:
-            return InlineInstance(loaded.session)
+            return InlineInstance(loaded.session, self._watch, lambda: ThreadInstances(loaded.session, 1, UNPACED, name))
         return ThreadInstances(loaded.session, loaded.served.instances, self.device.pace, name)
 
 
@@ -187,6 +193,22 @@ def _check_placement(config: ModelConfig, device: Device) -> None:
             raise ConfigError(f"its instance_group asks for {kind}, but this server's device is {device.kind}")
 
 
+@contextmanager
+def _time_limit(session: OnnxSession, limit_s: float) -> Generator[None]:
+    """Refuse a model of which one batch takes longer than any client waits, and that would keep others from being loaded."""
+    timer = threading.Timer(limit_s, session.interrupt)
+    timer.start()
+    try:
+        yield
+    except RunInterruptedError:
+        raise LoadRefusedError(
+            f"its warm-up with the largest batches took more than {limit_s:g} s (--warm-up-timeout-secs):"
+            " lower max_batch_size, or take a smaller model"
+        ) from None
+    finally:
+        timer.cancel()
+
+
 def _warm_up(session: OnnxSession, served: ServedAs, device: Device) -> bool:
     """Run as many largest batches at once as there are instances, so that memory is what it will be at most.
 
@@ -197,6 +219,8 @@ def _warm_up(session: OnnxSession, served: ServedAs, device: Device) -> bool:
         with ThreadPoolExecutor(max_workers=served.instances, thread_name_prefix="warm-up") as threads:
             list(threads.map(session.warm_up, [rows] * served.instances))
         return _may_run_inline(served, device) and session.seconds_per_run(rows) < _INLINE_SECONDS
+    except RunInterruptedError:
+        raise
     except SessionError as error:
         # Zeros are no valid input of every model; it is loaded all the same.
         _log.warning("warm-up failed", model=served.signature.name, reason=str(error))

@@ -1,6 +1,7 @@
 """Calls through a queue and the instances behind it, with models that are plain functions."""
 
 import asyncio
+import threading
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from forebay_runtime.protocol.errors import CancelledError, InternalError, Reque
 from forebay_runtime.protocol.inference import Array, InferPlan
 from forebay_runtime.service.batcher import Batcher
 from forebay_runtime.service.call_queue import Call, CallQueue
-from forebay_runtime.service.instances import Batch, InlineInstance, Model, ThreadInstances, execute
+from forebay_runtime.service.instances import Batch, InlineInstance, InlineWatch, Model, ThreadInstances, execute
 from forebay_runtime.service.statistics import FailureReason, Statistics
 
 Outcome = Mapping[str, Array] | RequestError
@@ -51,6 +52,36 @@ class Silent:
         return [inputs[name] for name in output_names if name in inputs]
 
 
+class Stoppable:
+    """A model that need not be stopped, where one is needed that can be."""
+
+    def __init__(self, model: Model) -> None:
+        self.run = model.run
+
+    def interrupt(self) -> None:
+        """Nothing to stop."""
+
+
+class Endless:
+    """Runs in the event loop's thread until it is interrupted; in other threads it answers at once."""
+
+    def __init__(self) -> None:
+        self._loop_thread = threading.get_ident()
+        self._interrupted = threading.Event()
+
+    def run(self, output_names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        if threading.get_ident() == self._loop_thread:
+            assert self._interrupted.wait(60)
+            raise ValueError("interrupted")
+        return [inputs["x"] for _ in output_names]
+
+    def interrupt(self) -> None:
+        self._interrupted.set()
+
+
+WATCH = InlineWatch()
+
+
 def a_call(value: float = 1.0, rows: int = 1, timeout_ns: int = 0, outcomes: list[Outcome] | None = None) -> Call:
     plan = InferPlan("", rows, ((1,),), (), (), ("y",), timeout_ns)
     received: list[Outcome] = outcomes if outcomes is not None else []
@@ -60,7 +91,8 @@ def a_call(value: float = 1.0, rows: int = 1, timeout_ns: int = 0, outcomes: lis
 def a_batcher(
     model: Model, *, batch: BatchPolicy | None = None, queue: QueuePolicy | None = None, inline: bool = False
 ) -> Batcher:
-    instances = InlineInstance(model) if inline else ThreadInstances(model, 1, UNPACED, "test")
+    thread = ThreadInstances(model, 1, UNPACED, "test")
+    instances = InlineInstance(Stoppable(model), WATCH, lambda: thread) if inline else thread
     return Batcher(batch or BatchPolicy(8), CallQueue(queue or QueuePolicy()), instances, Statistics())
 
 
@@ -212,6 +244,19 @@ async def test_inputs_that_cannot_be_joined_fail_their_batch_only(inline: bool) 
     await asyncio.wait_for(batcher.drained(), 30)
     batcher.stop()
     assert [isinstance(outcome, InternalError) for outcome in outcomes] == [True, True, False]
+
+
+async def test_a_model_that_keeps_the_event_loop_is_interrupted_and_gets_a_thread() -> None:
+    watch, model, outcomes = InlineWatch(0.2), Endless(), list[Outcome]()
+    instance = InlineInstance(model, watch, lambda: ThreadInstances(model, 1, UNPACED, "test"))
+    batcher = Batcher(BatchPolicy(8), CallQueue(QueuePolicy()), instance, Statistics())
+    for _ in range(2):
+        batcher.submit(a_call(outcomes=outcomes))
+        await asyncio.wait_for(batcher.drained(), 60)
+    batcher.stop()
+    watch.stop()
+    assert [isinstance(outcome, InternalError) for outcome in outcomes] == [True, False]
+    assert not instance.inline
 
 
 def test_outputs_that_cannot_be_parted_fail_their_batch() -> None:

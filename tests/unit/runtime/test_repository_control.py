@@ -62,7 +62,7 @@ def control(tmp_path: Path, store: ModelStore) -> Iterator[Control]:
     loaders: list[Loader] = []
 
     def make(repository: str = "", mode: ControlMode = "explicit") -> RepositoryControl:
-        loaders.append(Loader(open_device(DeviceSpec("simulated", memory_bytes=20 * MIB, pace=UNPACED))))
+        loaders.append(Loader(open_device(DeviceSpec("simulated", memory_bytes=20 * MIB, pace=UNPACED)), 60.0))
         return RepositoryControl(
             store=store,
             loader=loaders[-1],
