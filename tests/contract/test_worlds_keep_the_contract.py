@@ -234,6 +234,6 @@ async def test_what_is_kept_is_seen_again_by_a_controller_that_starts(witness: W
     assert found is not None
     assert (found.uid, found.spec, found.status) == (deployment.uid, deployment.spec, status.status)
     assert conversion_of(after, start) == conversion_of(before, start)
-    assert is_ready(after, order) is witness.site.keeps_servers
     assert {each.name for each in after.servers} <= {each.name for each in before.servers}
+    await witness.until(lambda seen: is_ready(seen, order) is witness.site.keeps_servers, "what servers hold to be seen")
     await witness.until(lambda seen: order.digest in {each.digest for each in seen.artifacts}, "the store to be read")

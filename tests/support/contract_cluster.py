@@ -28,7 +28,7 @@ from forebay_operator.worlds.kubernetes.store import Store
 from forebay_schema.addresses import ModelAddress
 
 _MOMENT_S = 0.1
-_START_S = 120.0
+_START_S = 200.0
 
 
 class ClusterSite:
