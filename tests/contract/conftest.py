@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from cluster_control_plane import Access
+from cluster_gateway import gateway
 from cluster_site import site
 from contract_cluster import ClusterSite
 from contract_local import LocalSite
@@ -35,7 +36,7 @@ async def witness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 async def _in_a_cluster(access: Access, folder: Path) -> AsyncGenerator[Witness]:
-    with site(access, f"contract-{os.getpid()}-{next(_numbers)}", folder) as here:
+    with site(access, f"contract-{os.getpid()}-{next(_numbers)}", folder) as here, gateway(access, here.namespace):
         cluster = ClusterSite(here, here.start_kubelet())
         try:
             await cluster.start()

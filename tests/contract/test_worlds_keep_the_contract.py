@@ -186,6 +186,7 @@ async def test_routes_and_statuses_that_are_ordered_are_seen_and_acknowledged(wi
         entries = named(seen.routes_acknowledged or ()).get(deployment.address)
         return entries == frozenset({(1, NOWHERE)}) and found is not None and found.status is not None
 
+    await witness.until(lambda seen: seen.demand is not None, "a gateway to be heard")
     snapshot = await witness.until(is_acknowledged, "the routes to be acknowledged", SetRoutes(routes=(route,)), status)
 
     found = deployment_of(snapshot, deployment.address)
