@@ -132,12 +132,12 @@ _COMING = frozenset({ReplicaStage.ORDERED, ReplicaStage.LOADING})
 
 
 def _renew(drafts: Mapping[VersionKey, "_Draft"], short: Collection["_Draft"], shelf: Shelf) -> None:
-    """Begin to move replicas off outdated servers, where nobody waits for room."""
-    tenants = [tenant for draft in drafts.values() for tenant in draft.tenants()]
+    """Begin to move replicas off outdated servers, onto devices that nobody waits for."""
+    crowded = {pool.device for draft in short if draft.lacks_room for pool in draft.claim.pools}
+    tenants = [tenant for draft in drafts.values() for tenant in draft.tenants(crowded)]
     if not tenants:
         return
-    crowded = {pool.device for draft in short if draft.lacks_room for pool in draft.claim.pools}
-    busy = {key for key, draft in drafts.items() if draft.is_moving or any(p.device in crowded for p in draft.claim.pools)}
+    busy = {key for key, draft in drafts.items() if draft.is_moving}
     coming = {key: max(0, len(draft.kept) - draft.claim.replicas) for key, draft in drafts.items()}
     for tenant, level, chosen in renewal.plan(tenants, coming, busy, shelf):
         drafts[tenant.claim].add(level, chosen)
@@ -218,14 +218,14 @@ class _Draft:
         """Have one more replica in a place that was taken for it."""
         (self._added if level is Level.NOW else self._planned).append(chosen.name)
 
-    def tenants(self) -> list[Tenant]:
-        """Its replicas on outdated servers."""
+    def tenants(self, crowded: Collection[DeviceClass]) -> list[Tenant]:
+        """Its replicas on outdated servers, and where they may go."""
         claim = self.claim
         return [
             Tenant(
                 server=replica.server.name,
                 claim=claim.key,
-                pools=claim.pools,
+                pools=tuple(pool for pool in claim.pools if pool.device not in crowded),
                 need_bytes=claim.need_bytes,
                 refused=claim.refused,
                 may_open=claim.may_open,

@@ -3,7 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from domain_builders import DIGITS, GIB, POOL, SIMULATED, ObedientWorld, a_deployment, a_server, a_spec, a_world, an_address
+from domain_builders import (
+    DIGITS,
+    GIB,
+    GPU,
+    POOL,
+    SIMULATED,
+    ObedientWorld,
+    a_deployment,
+    a_server,
+    a_spec,
+    a_world,
+    an_address,
+)
 from forebay_operator.domain.actions import ResizePool
 from forebay_operator.domain.deployment import DeploymentSpec, Placement, Source
 from forebay_operator.domain.memory import Memory
@@ -128,4 +140,18 @@ def test_a_failed_load_on_the_new_server_leaves_the_old_one_serving() -> None:
     world.failing_loads.clear()
     for _ in range(400):
         world.step()
+    assert not held_by_outdated(world)
+
+
+def test_a_model_moves_within_its_devices_although_another_waits_for_a_device_of_another_class() -> None:
+    either = a_spec(placement=Placement(device="gpu", exclusive=True))
+    waiting = a_spec("data:b", replicas=2, placement=Placement(gpu_class="simulated", memory_bytes=10 * GIB))
+    capacity = (Capacity(device=SIMULATED, servers=1), Capacity(device=GPU, servers=2))
+    world = a_world(a_deployment(OTHER, waiting), capacity=capacity)
+    world.settle()
+    world.apply(DIGITS, either)
+    world.settle()
+    assert [each.pool.device for each in world.snapshot.servers if each.pool.exclusive] == [GPU]
+    outdate(world, [each.name for each in world.snapshot.servers if each.pool.exclusive])
+    world.settle()
     assert not held_by_outdated(world)
