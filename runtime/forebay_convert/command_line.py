@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--order", type=Path, metavar="FILE", help="carry out an order of the controller's instead")
     parser.add_argument("--result", type=Path, metavar="FILE", help="also write the result there, as one JSON document")
     parser.add_argument(
-        "--work", type=Path, metavar="DIR", help="where temporary files go; of a single stage, what the stages share"
+        "--work", type=_folder, metavar="DIR", help="where temporary files go; of a single stage, what the stages share"
     )
     _add_source_options(parser)
     _add_verification_options(parser)
@@ -136,6 +136,11 @@ def _order_of(given: argparse.Namespace) -> ConversionOrder:
         limits=ConversionLimits(memory_bytes=given.memory, seconds=given.timeout),
         trust_source=given.trust_source,
     )
+
+
+def _folder(text: str) -> Path:
+    """Absolute: the sealed processes, which are told of it, have another current folder."""
+    return Path(text).absolute()
 
 
 def _tensor(text: str) -> TensorSpec:

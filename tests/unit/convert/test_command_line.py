@@ -41,6 +41,7 @@ def test_with_an_order_a_stage_may_stand_where_a_source_would(tmp_path: Path) ->
 
     assert parse(["convert", *order, "--work", str(tmp_path)]).stage == "convert"
     assert parse(order).stage is None
+    assert parse([*order, "--work", "w"]).work == Path.cwd() / "w"
     assert parse(["fetch", "-o", "out"]).order.options.source.uri == "fetch"
     with pytest.raises(UsageError, match="say which folder the stages of this conversion share: --work DIR"):
         parse(["convert", *order])
