@@ -178,6 +178,7 @@ def test_the_operator_is_told_where_everything_is() -> None:
 
     assert told["store"] == {"uri": "s3://forebay", "claim": "", "hasCredentials": True}
     assert told["gatewayHost"] == f"forebay-gateway.{NAMESPACE}.svc.cluster.local"
+    assert told["logLevel"] == "info"
     assert told["servers"]["cpuImage"].startswith("forebay/runtime:")
     assert told["devices"]["cpu"] == {"servers": 8, "memory": "2Gi"}
 

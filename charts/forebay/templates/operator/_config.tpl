@@ -3,6 +3,7 @@
 schema: forebay.dev/installation/v1
 namespaces:
   {{- toYaml .Values.namespaces | nindent 2 }}
+logLevel: {{ .Values.operator.logLevel }}
 gatewayHost: {{ include "forebay.gatewayHost" . }}
 pullPolicy: {{ .Values.images.pullPolicy }}
 pullSecrets:
