@@ -93,6 +93,10 @@ def refused(result: ConversionResult) -> ConversionFailure:
         pytest.param(attacks.RUN_A_SHELL, "tried to start a process", id="runs-a-shell"),
         pytest.param(attacks.SYSTEM, "tried to start a process", id="calls-system"),
         pytest.param(attacks.KILL_PARENT, "tried to send a signal to a process", id="kills-its-parent"),
+        pytest.param(
+            attacks.SWALLOWED_SOCKET + "raise SystemExit", "tried to open a network connection", id="connects-and-ends"
+        ),
+        pytest.param("raise SystemExit", "The source ended the process that loaded it", id="ends"),
         pytest.param(attacks.CRASH, "was ended by SIGSEGV", id="crashes"),
         pytest.param(attacks.FLOOD, "printed without end", id="floods-output"),
         pytest.param(attacks.MANY_THREADS, "started more threads", id="starts-threads"),

@@ -54,7 +54,8 @@ def _load(path: Path, reader: Callable[[Path], Any], attempts: Attempts, seen: l
     except RefusalError:
         raise
     except (KeyboardInterrupt, SystemExit) as error:
-        raise RefusalError("load", "The source ended the process that loaded it.", _CALLER) from error
+        ended = RefusalError("load", "The source ended the process that loaded it.", _CALLER)
+        raise (_harmful(attempts) if attempts.harmful else ended) from error
     except MemoryError as error:
         raise RefusalError(
             "load",
