@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import tempfile
 import time
 import uuid
@@ -20,6 +21,7 @@ from forebay_gateway.envoy.supervisor import Supervisor
 from forebay_gateway.figures import ProcessFigures, families_of_models, families_of_process
 from forebay_gateway.holder.connections import Departures, serve_grpc, serve_http
 from forebay_gateway.holder.holder import Holder
+from forebay_gateway.holder.queue import MOST_REQUESTS
 from forebay_gateway.routing import NO_ROUTES, RouteIndex
 from forebay_gateway.rundir import lock, private_folder, unlink_stale
 from forebay_gateway.settings import Settings, check_socket_path, sockets_for, split_address
@@ -40,6 +42,12 @@ _FAREWELL_S: Final = 0.05
 _LONGEST_REASON: Final = 300
 _LAST_WORDS_S: Final = 5.0
 """For refusals to reach clients that waited until the end."""
+
+
+def _most_held() -> int:
+    """A held HTTP/1.1 request takes a descriptor of ours and two of Envoy's, which has as many as we."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(MOST_REQUESTS, max(1, descriptors // 3))
 
 
 class RouteSource(Protocol):
@@ -74,7 +82,7 @@ class Gateway:
         self._sockets = sockets_for(settings.run_dir.absolute(), Path(tempfile.gettempdir()))
         self._ledger = Ledger()
         self._ticker = Ticker(self._demand_line)
-        self._holder = Holder(time.time, self._ticker.hurry)
+        self._holder = Holder(time.time, self._ticker.hurry, _most_held())
         self._store = ResourceStore()
         self._discovery = xds_server.Discovery(self._store)
         self._loads = xds_server.LoadReports(self._on_report)

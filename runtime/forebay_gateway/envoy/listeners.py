@@ -29,7 +29,7 @@ def _connection_manager(name: str) -> Json:
         codec_type="AUTO",
         rds={"route_config_name": ROUTES, "config_source": {"ads": {}, "resource_api_version": "V3"}},
         **_limits(),
-        local_reply_config={"mappers": [_local_replies()]},
+        local_reply_config={"mappers": [*(_local_reply(code, text) for code, text in _REASONS.items()), _any_local_reply()]},
         http_filters=[{"name": "envoy.filters.http.router", "typed_config": _router()}],
     )
 
@@ -57,21 +57,38 @@ def _limits() -> Json:
     }
 
 
-def _local_replies() -> Json:
-    """Envoy's own errors in Triton's form; for gRPC the text is the message already."""
-    at_least_400 = {"comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "forebay.local_reply"}}}
-    is_grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
+_REASONS: Final = {
+    400: "this is no HTTP request that the gateway takes: %RESPONSE_CODE_DETAILS%",
+    403: "the gateway changes to no other protocol: %RESPONSE_CODE_DETAILS%",
+    404: "Not Found",
+    426: "HTTP/1.0 is too old: use HTTP/1.1 or HTTP/2",
+    431: "the headers are too large: 60 KiB and 200 headers at most",
+    501: "this transfer encoding is not taken: use chunked, or give content-length",
+}
+"""What Envoy says in a word or not at all."""
+
+
+def _local_reply(code: int, text: str) -> Json:
+    """An error of Envoy's own in Triton's form; for gRPC the text is the message already."""
+    return {"filter": _and_no_grpc(_status("EQ", code)), "body_format_override": {"json_format": {"error": text}}}
+
+
+def _any_local_reply() -> Json:
     return {
-        "filter": {
-            "and_filter": {
-                "filters": [
-                    {"status_code_filter": at_least_400},
-                    {"header_filter": {"header": {**is_grpc, "invert_match": True, "treat_missing_header_as_empty": True}}},
-                ],
-            },
-        },
+        "filter": _and_no_grpc(_status("GE", 400)),
         "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
     }
+
+
+def _status(operation: str, code: int) -> Json:
+    value = {"default_value": code, "runtime_key": f"forebay.local_reply.{operation}.{code}"}
+    return {"status_code_filter": {"comparison": {"op": operation, "value": value}}}
+
+
+def _and_no_grpc(other: Json) -> Json:
+    is_grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
+    no_grpc = {"header_filter": {"header": {**is_grpc, "invert_match": True, "treat_missing_header_as_empty": True}}}
+    return {"and_filter": {"filters": [other, no_grpc]}}
 
 
 def _router() -> Json:

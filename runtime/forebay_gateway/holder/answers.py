@@ -99,6 +99,10 @@ def too_large(address: ModelAddress, limits: HoldLimits, size: int) -> Answer:
     )
 
 
+def crowded(address: ModelAddress) -> Answer:
+    return _try_later(f"model '{address.name}' has no ready replica, and as many requests wait for models as may at all")
+
+
 def too_late(address: ModelAddress, limits: HoldLimits) -> Answer:
     return _try_later(f"model '{address.name}': no replica became ready within {limits.seconds:g} s")
 

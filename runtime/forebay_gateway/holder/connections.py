@@ -123,11 +123,13 @@ class GrpcStream:
         self._start = bytearray()
         self._sized = head.path.endswith("/ModelStreamInfer")
         self._held: Held[Exchange] | None = None
+        self.is_answered = False
         self._call = grpc_call(head)
         self._open(head)
 
     def answer(self, answer: Answer) -> None:
         self._held = None
+        self.is_answered = True
         self._connection.answer(self._stream, answer)
 
     def received(self, data: bytes, *, ended: bool) -> None:
@@ -198,7 +200,8 @@ class GrpcConnection(asyncio.Protocol):
         match event:
             case Opened(number, head):
                 stream = GrpcStream(self, number, head)
-                if self._http2.is_open(number):
+                # Also one that was given up in the same breath: that is told next.
+                if not stream.is_answered:
                     self._streams[number] = stream
             case Received(number, data, ended):
                 if number in self._streams:

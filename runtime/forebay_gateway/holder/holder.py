@@ -21,7 +21,7 @@ from forebay_gateway.holder.answers import (
 )
 from forebay_gateway.holder.calls import ModelCall, ReadyCall, RequestHead
 from forebay_gateway.holder.pacing import Pace, bounce_delay_s
-from forebay_gateway.holder.queue import Held, HoldQueue
+from forebay_gateway.holder.queue import MOST_REQUESTS, Held, HoldQueue
 from forebay_gateway.routing import NO_ROUTES, RouteIndex
 from forebay_gateway.xds.routes import FINAL_ATTEMPT
 from forebay_schema import headers
@@ -67,13 +67,16 @@ class HolderCounts:
 class Holder:
     """Envoy knows `acknowledged`; `newest` is the controller's last word. A request is let go when both have replicas."""
 
-    def __init__(self, clock: Callable[[], float], woken: Callable[[], None]) -> None:
-        """`clock` gives seconds since the epoch; `woken` is called when the first request waits for a model."""
+    def __init__(self, clock: Callable[[], float], woken: Callable[[], None], most_requests: int = MOST_REQUESTS) -> None:
+        """`clock` gives seconds since the epoch; `woken` is called when the first request waits for a model.
+
+        `most_requests`: that may wait for all models together.
+        """
         self._clock = clock
         self._woken = woken
         self._newest: RouteIndex = NO_ROUTES
         self._acknowledged: RouteIndex = NO_ROUTES
-        self._queue: HoldQueue[Exchange] = HoldQueue()
+        self._queue: HoldQueue[Exchange] = HoldQueue(most_requests)
         self._paces: dict[ModelAddress, Pace] = {}
         self._reported_at = 0.0
         self._tick: asyncio.TimerHandle | None = None

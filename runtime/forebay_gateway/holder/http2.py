@@ -97,10 +97,6 @@ class Http2Connection:
             raise ProtocolError(str(error)) from None
         return events
 
-    def is_open(self, stream: int) -> bool:
-        """Whether a request waits for its answer."""
-        return stream in self._ended
-
     def answer(self, stream: int, answer: Answer) -> None:
         """Answer a request and end its stream; nothing happens if the client has given it up."""
         ended = self._ended.pop(stream, None)
@@ -155,7 +151,9 @@ class Http2Connection:
         if not frame.has(END_HEADERS):
             return []
         self._block = None
-        fields = {str(name): str(value) for name, value in self._decoder.decode(bytes(block.data))}
+        # Values may have any bytes from 0x80 on: the others on this connection must not suffer from one that has.
+        decoded = self._decoder.decode(bytes(block.data), raw=True)
+        fields = {bytes(name).decode("latin-1"): bytes(value).decode("latin-1") for name, value in decoded}
         if block.stream in self._ended:
             # Trailers of a request.
             return self._receive(block.stream, b"", block.ended)

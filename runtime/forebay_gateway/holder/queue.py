@@ -3,9 +3,9 @@
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from forebay_gateway.holder.answers import Answer, too_large, too_many
+from forebay_gateway.holder.answers import Answer, crowded, too_large, too_many
 from forebay_schema.addresses import ModelAddress
 from forebay_schema.routes import HoldLimits
 
@@ -31,8 +31,15 @@ class _Line(Generic[T]):
     size: int = 0
 
 
+MOST_REQUESTS: Final = 50_000
+MOST_BYTES: Final = 1 << 30
+"""What may wait for all models together: each has limits of its own, but there may be thousands."""
+
+
 class HoldQueue(Generic[T]):
-    def __init__(self) -> None:
+    def __init__(self, most_requests: int = MOST_REQUESTS, most_bytes: int = MOST_BYTES) -> None:
+        self._most_requests, self._most_bytes = most_requests, most_bytes
+        self._requests = self._size = 0
         self._lines: dict[ModelAddress, _Line[T]] = {}
         self._deadlines: list[tuple[float, int, Held[T]]] = []
         self._entries = 0
@@ -44,9 +51,13 @@ class HoldQueue(Generic[T]):
             return too_many(held.address, limits)
         if line.size + held.size > limits.bytes:
             return too_large(held.address, limits, held.size)
+        if self._requests >= self._most_requests or self._size + held.size > self._most_bytes:
+            return crowded(held.address)
         self._lines[held.address] = line
         line.held[held] = None
         line.size += held.size
+        self._requests += 1
+        self._size += held.size
         self._entries += 1
         heapq.heappush(self._deadlines, (held.deadline, self._entries, held))
         return None
@@ -57,8 +68,11 @@ class HoldQueue(Generic[T]):
             return None
         line = self._lines[held.address]
         line.size += size - held.size
+        self._size += size - held.size
         held.size = size
-        return too_large(held.address, limits, size) if line.size > limits.bytes else None
+        if line.size > limits.bytes:
+            return too_large(held.address, limits, size)
+        return crowded(held.address) if self._size > self._most_bytes else None
 
     def leave(self, held: Held[T]) -> bool:
         """Take one request out; false if it had left before."""
@@ -67,6 +81,8 @@ class HoldQueue(Generic[T]):
         line = self._lines[held.address]
         del line.held[held]
         line.size -= held.size
+        self._requests -= 1
+        self._size -= held.size
         if not line.held:
             del self._lines[held.address]
         return True
@@ -104,7 +120,7 @@ class HoldQueue(Generic[T]):
         return line is not None and held in line.held
 
     def __len__(self) -> int:
-        return sum(len(line.held) for line in self._lines.values())
+        return self._requests
 
     def _forget_departed(self) -> None:
         # Those that left early stay in the heap until their deadline: not when they are most of it.

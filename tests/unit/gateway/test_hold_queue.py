@@ -49,6 +49,24 @@ def test_the_request_over_the_limit_in_count_is_refused() -> None:
     assert queue.count(DIGITS) == 2
 
 
+def test_what_may_wait_for_all_models_together_is_limited_too() -> None:
+    queue = HoldQueue[str](most_requests=2, most_bytes=100)
+    first = held(size=60)
+    assert queue.admit(first, ROOMY) is None
+    assert queue.admit(held(size=30, address=OTHER), ROOMY) is None
+    for request in (held(size=0), held(size=0, address=OTHER)):
+        refusal = queue.admit(request, ROOMY)
+        assert refusal
+        assert "as many requests wait for models as may at all" in refusal.error
+    assert queue.leave(first)
+    assert queue.admit(held(size=71), ROOMY), "30 of 100 bytes are taken"
+    late = held(size=0)
+    assert queue.admit(late, ROOMY) is None
+    assert queue.resize(late, 71, ROOMY)
+    assert queue.leave(late)
+    assert queue.admit(held(size=70), ROOMY) is None
+
+
 def test_the_request_over_the_limit_in_bytes_is_refused_and_a_smaller_one_is_not() -> None:
     limits = HoldLimits(bytes=100)
     queue = queue_of(held(size=60), limits=limits)
