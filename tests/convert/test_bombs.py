@@ -55,8 +55,9 @@ def test_a_source_that_unpacks_to_more_than_its_memory_is_stopped(make: Callable
 
     failure = refused(converted(an_order(tmp_path / "store", path, memory_bytes=LIMIT), tmp_path))
 
-    assert "used more memory than the conversion may use" in failure.cause
-    assert "256 MiB allowed" in failure.cause
+    # Either its watchdog saw it, or it was told by the kernel that there is no more.
+    assert "more memory than the conversion may use" in failure.cause
+    assert "memory limit" in failure.remedy
     assert not list((tmp_path / "work").iterdir())
 
 

@@ -119,8 +119,8 @@ def test_a_hostile_source_is_stopped_and_named(code: str, cause: str, surroundin
 def test_a_source_that_eats_memory_is_stopped_at_its_limit(code: str, surroundings: Surroundings, tmp_path: Path) -> None:
     failure = refused(attack(code, surroundings, tmp_path, memory_bytes=256 << 20))
 
-    assert "used more memory than the conversion may use" in failure.cause
-    assert "256 MiB allowed" in failure.cause
+    # Either its watchdog saw it, or it was told by the kernel that there is no more.
+    assert "more memory than the conversion may use" in failure.cause
     assert "memory limit" in failure.remedy
 
 

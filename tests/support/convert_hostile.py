@@ -37,11 +37,18 @@ for call in ((41, 2, 1, 0), (76, {victim!r}.encode(), 0), (90, {victim!r}.encode
     libc.syscall(*(ctypes.c_char_p(a) if isinstance(a, bytes) else ctypes.c_long(a) for a in call))
 """
 EAT_MEMORY = "keep = []\nwhile True: keep.append(bytearray(b'x' * (16 << 20)))"
-EAT_SHARED_MEMORY = "import mmap\nm = mmap.mmap(-1, 4 << 30)\nfor i in range(0, 4 << 30, 4096): m[i] = 1"
+EAT_SHARED_MEMORY = (
+    "import mmap\nm = mmap.mmap(-1, 4 << 30)\nfor i in range(0, 4 << 30, 4096): m[i] = 1\nwhile True: time.sleep(1)"
+)
 SPIN = "while True: pass"
 SLEEP = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(999)"
 FLOOD = "while True: os.write(1, b'A' * 65536)"
-MANY_THREADS = "threading.stack_size(65536)\nwhile True: threading.Thread(target=time.sleep, args=(999,), daemon=True).start()"
+MANY_THREADS = """
+threading.stack_size(65536)
+while True:
+    try: threading.Thread(target=time.sleep, args=(999,), daemon=True).start()
+    except RuntimeError: time.sleep(1)
+"""
 MANY_FILES = "i = 0\nwhile True:\n    i += 1; open(f'{{out}}/f{{i}}', 'w').close(); time.sleep(0.0002)"
 HUGE_FILE = "with open(out + '/huge', 'wb') as file:\n    while True: file.write(bytes(16 << 20))"
 SPARSE_FILE = "open(out + '/huge', 'wb').truncate(1 << 40)"
