@@ -148,23 +148,22 @@ def hostile_pickle(site: Site) -> Seen:
 
 _ATTACK: Final = """
 import os, socket
-found = []
-for path in ("/var/run/secrets/kubernetes.io/serviceaccount/token", "/var/run/forebay/token/token", "/var/run/forebay/store"):
-    if os.path.exists(path):
-        found.append(path)
-found += [name for name in os.environ if name.startswith("AWS_")]
-try:
-    socket.create_connection((os.environ.get("KUBERNETES_SERVICE_HOST", "10.96.0.1"), 443), 2).close()
-    found.append("the API server")
-except OSError:
-    pass
-raise SystemExit("escaped to " + ", ".join(found) if found else "contained")
+found = [name for name in os.environ if name.startswith("AWS_")]
+places = ("/var/run/secrets/kubernetes.io/serviceaccount/token", "/var/run/forebay/token/token", "/var/run/forebay/store")
+found += [place for place in places if os.path.exists(place)]
+if not found:
+    try:
+        socket.create_connection((os.environ.get("KUBERNETES_SERVICE_HOST", "10.96.0.1"), 443), 2)
+        found.append("the network")
+    except Exception as error:
+        refusal = error
+raise RuntimeError("escaped: " + str(found) if found else f"contained: {refusal}")
 """
 
 
 class _Attack:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return exec, (_ATTACK,)
+    def __reduce__(self) -> tuple[object, tuple[str, dict[str, object]]]:
+        return exec, (_ATTACK, {})
 
 
 def _hostile() -> Json:
@@ -177,10 +176,10 @@ def _hostile() -> Json:
 
 
 def _refusal(site: Site) -> str:
+    """What is said once the conversion has failed; empty: not yet."""
     conditions: list[Json] = site.model("hostile").get("status", {}).get("conditions", [])
-    refused = [each for each in conditions if each["type"] == "Converted" and each["status"] == "False"]
-    failed = [each["message"] for each in refused if each["reason"] not in ("Converting", "Pending", "Waiting")]
-    return f"{site.summary('hostile')}" if failed and "cannot" in failed[0] + site.summary("hostile") else ""
+    failed = [each for each in conditions if (each["type"], each["reason"]) == ("Converted", "ConversionFailed")]
+    return site.summary("hostile") if failed else ""
 
 
 def delete(site: Site) -> Seen:

@@ -155,7 +155,7 @@ def upgrade(site: Site) -> Seen:
         time.sleep(3)
     yield from no_loss(outcome[0], cut=0)
     after = {pod["metadata"]["uid"] for pod in site.servers()}
-    check(before <= after, "a server was replaced although nothing of it has changed")
+    check(after <= before, "a server was replaced although nothing of it has changed")
     yield "operators and gateways were replaced, no server was"
 
 
