@@ -1,6 +1,7 @@
 """How `forebay up` ends, what it leaves, and how the next one goes on."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -45,6 +46,15 @@ def test_ctrl_c_ends_everything_and_exits_with_success(tmp_path: Path) -> None:
         assert up.process.wait(timeout=60) == 0
         assert not any(alive(pid) for pid in children)
         assert "Everything has ended." in up.printed()
+
+
+def test_a_state_folder_that_is_deleted_meanwhile_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with running_up(tmp_path / "state", *SIMULATED) as up:
+        shutil.rmtree(up.folder.store)
+
+        wait_until(lambda: "store is gone: what is loaded serves on" in up.printed(), "it is told")
+        os.kill(up.process.pid, signal.SIGINT)
+        assert up.process.wait(timeout=120) == 0
 
 
 def test_a_second_one_on_the_same_folder_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:

@@ -64,9 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     given = sys.argv[1:] if arguments is None else list(arguments)
     plugin = Path(sys.argv[0]).name == _PLUGIN
-    options = parser(given[0] if given else None, plugin=plugin).parse_args(given)
-    run: Callable[[argparse.Namespace], int] = options.run
     try:
+        options = parser(given[0] if given else None, plugin=plugin).parse_args(given)
+        run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
     except CommandError as error:
         print(f"forebay: {error}", file=sys.stderr)

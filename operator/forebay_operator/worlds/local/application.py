@@ -139,6 +139,7 @@ class _Application:
             "controller": self._loop.run,
             "files": self._follow_files,
             "logs": self._tend_logs,
+            "state": self._watch_folder,
             "gateway": self._say_when_ready,
         }
         self._tasks = [asyncio.ensure_future(keep_going(name, work, self._events.tell)) for name, work in works.items()]
@@ -167,6 +168,16 @@ class _Application:
             log_files.rotate(self._folder.logs)
             log_files.forget_old(self._folder.logs)
             await asyncio.sleep(_LOGS_S)
+
+    async def _watch_folder(self) -> None:
+        """Without the folder nothing can be converted, loaded or asked any more: a person has to know why."""
+        while self._folder.store.is_dir():  # noqa: ASYNC110 - nobody tells us when a folder is deleted
+            await asyncio.sleep(_FILES_S)
+        self._events.tell(
+            "state",
+            f"{self._folder.store} is gone: what is loaded serves on, and nothing can be changed. End this by Ctrl-C, start"
+            " `forebay up` again: models of files are converted anew, and what was applied has to be applied again",
+        )
 
     async def _say_when_ready(self) -> None:
         gateway = self._parts.gateway
