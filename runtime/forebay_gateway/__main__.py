@@ -109,7 +109,7 @@ def _source(settings: Settings) -> RouteSource:
     # Its libraries take half a second to load, for nothing where there is no cluster.
     from forebay_gateway.cluster.source import ClusterRoutes  # noqa: PLC0415
 
-    return ClusterRoutes(settings.cluster)
+    return ClusterRoutes(settings.cluster, settings.run_dir / "routes.json")
 
 
 def _raise_descriptor_limit() -> None:

@@ -50,6 +50,8 @@ class PlayedApiServer:
     """What is refused once: `list` or `watch`, the status, the message."""
     refuses: tuple[int, str] | None = None
     """What everything is refused with, as long as it is set."""
+    closed: set[str] = field(default_factory=set[str])
+    """Paths that nobody may list."""
     port: int = 0
     _lines: defaultdict[str, deque[bytes]] = field(default_factory=lambda: defaultdict(deque[bytes]))
     """What watches of a path are to be sent; the newest watch takes it."""
@@ -90,6 +92,8 @@ class PlayedApiServer:
         if what == "watch" or "continue" not in request.query:
             authorization = request.headers.get("Authorization", "")
             self.asked.append(Asked(request.path, what, request.query.get("resourceVersion", ""), authorization))
+        if request.path in self.closed:
+            return _refusal(403, "forbidden")
         if self.refuses:
             return _refusal(*self.refuses)
         if self.refusals and self.refusals[0][0] == what:

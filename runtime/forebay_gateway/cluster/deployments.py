@@ -55,12 +55,15 @@ def _version(share: Json) -> WeightedVersion:
 class Deployments:
     """The routes of one namespace, or of all, as a listing and the events after it say."""
 
-    def __init__(self, hold: HoldLimits, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, hold: HoldLimits, changed: Callable[[], None], before: Mapping[ModelAddress, Route] | None = None
+    ) -> None:
+        """`before`: the routes until the first listing."""
         self._hold = hold
         self._changed = changed
         self.version = 0
         """All that happened up to this resourceVersion is in `routes`; 0: nothing was listed yet."""
-        self.routes: Mapping[ModelAddress, Route] = {}
+        self.routes: Mapping[ModelAddress, Route] = before or {}
         """Another mapping whenever a route is another one."""
         self.unusable: Mapping[ModelAddress, str] = {}
         """Models whose status cannot be followed, and why: their requests are held."""
@@ -103,6 +106,10 @@ class Deployments:
         if why != self.unusable.get(address, ""):
             reasons = {known: reason for known, reason in self.unusable.items() if known != address}
             self.unusable = {**reasons, address: why} if why else reasons
+
+    def disturbed(self) -> None:
+        """It cannot be followed now: tell those who wait for a first listing."""
+        self._changed()
 
     def _advance(self, version: int) -> None:
         self.version = version

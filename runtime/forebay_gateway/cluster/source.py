@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from forebay_gateway.cluster.access import Access, find_access
 from forebay_gateway.cluster.deployments import Deployments
+from forebay_gateway.cluster.keepsake import Keepsake
 from forebay_gateway.cluster.watching import Watch
 from forebay_gateway.routing import RouteIndex
 from forebay_gateway.settings import ClusterScope
@@ -22,13 +24,16 @@ _SHARED_WATCH_S: Final = 8
 class ClusterRoutes:
     """Follows the ModelDeployments in scope. While that fails, the last table stays."""
 
-    def __init__(self, scope: ClusterScope, access: Callable[[], Access] = find_access) -> None:
+    def __init__(self, scope: ClusterScope, kept: Path, access: Callable[[], Access] = find_access) -> None:
+        """`kept`: the file in which the last routes outlive this process."""
         namespaces = scope.namespaces or ("",)
         ends_after_s = _WATCH_S if len(namespaces) == 1 else _SHARED_WATCH_S
         hold = HoldLimits(seconds=scope.hold_seconds)
         self._scope = scope
         self._changed = asyncio.Event()
-        self._parts = [Deployments(hold, self._changed.set) for _ in namespaces]
+        self._keepsake = Keepsake(kept)
+        before = self._keepsake.load()
+        self._parts = [Deployments(hold, self._changed.set, _within(before, namespace)) for namespace in namespaces]
         self._watches = [
             Watch(access, namespace, part, ends_after_s) for namespace, part in zip(namespaces, self._parts, strict=True)
         ]
@@ -40,25 +45,33 @@ class ClusterRoutes:
         return next((watch.complaint for watch in self._watches if watch.complaint), "")
 
     async def follow(self, take: Callable[[RouteIndex], None]) -> None:
-        """Hand out each table, from the first complete one on, until cancelled."""
+        """Hand out each table, from the first on, until cancelled.
+
+        The first is complete, but for namespaces that cannot be listed: of those it has what was kept.
+        """
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keepsake.run())
             for watch in self._watches:
                 tasks.create_task(watch.run())
             while True:
                 await self._changed.wait()
                 self._changed.clear()
-                if all(part.version for part in self._parts):
+                if self._is_known:
                     take(self._index())
                 await asyncio.sleep(_GATHER_S)
 
+    @property
+    def _is_known(self) -> bool:
+        """Whether there is something to serve by, and nothing more is to be had now."""
+        tried = all(part.version or watch.is_hopeless for part, watch in zip(self._parts, self._watches, strict=True))
+        return tried and any(part.version or part.routes for part in self._parts)
+
     def _index(self) -> RouteIndex:
         unusable = {address: why for part in self._parts for address, why in part.unusable.items()}
-        return RouteIndex(
-            default_namespace=self._scope.default_namespace,
-            routes=self._routes(),
-            mark=str(min(part.version for part in self._parts)),
-            unusable=unusable,
-        )
+        version = min(part.version for part in self._parts)
+        routes = self._routes()
+        self._keepsake.keep(routes)
+        return RouteIndex(self._scope.default_namespace, routes, str(version or ""), unusable=unusable)
 
     def _routes(self) -> Mapping[ModelAddress, Route]:
         """The same mapping as long as no route is another one."""
@@ -68,3 +81,7 @@ class ClusterRoutes:
             merged = {address: route for source in sources for address, route in source.items()}
             self._merged = (sources, merged)
         return merged
+
+
+def _within(routes: Mapping[ModelAddress, Route], namespace: str) -> Mapping[ModelAddress, Route]:
+    return {address: route for address, route in routes.items() if namespace in ("", address.namespace)}

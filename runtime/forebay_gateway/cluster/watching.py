@@ -16,6 +16,7 @@ _log: Final = Logger(__name__)
 
 _PLURAL: Final = "modeldeployments"
 _GROUP: Final = "forebay.dev"
+_HOPELESS: Final = 3
 _PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 _SILENCE_S: Final = 80.0
@@ -37,6 +38,11 @@ class Watch:
         self._failures = 0
         self.complaint = ""
         """Why ModelDeployments are not followed now; empty if they are. What was known stays."""
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it was tried more than once or twice in vain."""
+        return self._failures >= _HOPELESS
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -86,6 +92,7 @@ class Watch:
         if complaint != self.complaint:
             self.complaint = complaint
             _log.error("ModelDeployments cannot be followed, the last routes stay", reason=complaint)
+        self._deployments.disturbed()
 
     def _explanation(self, error: Exception) -> str:
         where = f"in namespace {self._namespace}" if self._namespace else "in all namespaces"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -51,8 +52,8 @@ async def server() -> AsyncGenerator[PlayedApiServer]:
 
 
 @pytest.fixture
-async def follower(server: PlayedApiServer) -> AsyncGenerator[Follower]:
-    made = Follower(ClusterRoutes(ClusterScope((), "team-a", 45.0), server.access))
+async def follower(server: PlayedApiServer, tmp_path: Path) -> AsyncGenerator[Follower]:
+    made = Follower(ClusterRoutes(ClusterScope((), "team-a", 45.0), tmp_path / "routes.json", server.access))
     following = asyncio.create_task(made.source.follow(made.take))
     try:
         await made.until(lambda: True)
@@ -69,10 +70,10 @@ async def test_a_listing_is_a_table_with_the_listing_s_version(follower: Followe
     assert follower.source.complaint == ""
 
 
-async def test_a_listing_in_pages_is_taken_whole() -> None:
+async def test_a_listing_in_pages_is_taken_whole(tmp_path: Path) -> None:
     server = PlayedApiServer(items=[deployment(f"m{number}", number) for number in range(1, 6)], version=9)
     async with server.running():
-        follower = Follower(ClusterRoutes(ClusterScope((), "default", 45.0), server.access))
+        follower = Follower(ClusterRoutes(ClusterScope((), "default", 45.0), tmp_path / "routes.json", server.access))
         following = asyncio.create_task(follower.source.follow(follower.take))
         await follower.until(lambda: len(follower.newest.routes) == 5)
         following.cancel()
@@ -157,9 +158,9 @@ async def test_an_api_server_that_is_away_is_tried_again_with_the_token_of_then(
     assert len(server.calls("list")) == 1, "a token that is renewed is no reason to list anew"
 
 
-async def test_the_table_stays_while_the_api_server_is_away_and_is_right_when_it_is_back() -> None:
+async def test_the_table_stays_while_the_api_server_is_away_and_is_right_when_it_is_back(tmp_path: Path) -> None:
     server = PlayedApiServer(items=[deployment("digits", 3, port=8000)], version=5)
-    follower = Follower(ClusterRoutes(ClusterScope((), "default", 45.0), server.access))
+    follower = Follower(ClusterRoutes(ClusterScope((), "default", 45.0), tmp_path / "routes.json", server.access))
     following = asyncio.create_task(follower.source.follow(follower.take))
     async with server.running():
         await follower.until(lambda: True)
@@ -172,10 +173,12 @@ async def test_the_table_stays_while_the_api_server_is_away_and_is_right_when_it
         following.cancel()
 
 
-async def test_two_namespaces_are_one_table_as_far_as_both_have_come() -> None:
+async def test_two_namespaces_are_one_table_as_far_as_both_have_come(tmp_path: Path) -> None:
     server = PlayedApiServer(items=[deployment("digits", 3)], version=5)
     async with server.running():
-        follower = Follower(ClusterRoutes(ClusterScope(("team-a", "team-b"), "team-a", 45.0), server.access))
+        follower = Follower(
+            ClusterRoutes(ClusterScope(("team-a", "team-b"), "team-a", 45.0), tmp_path / "routes.json", server.access)
+        )
         following = asyncio.create_task(follower.source.follow(follower.take))
         await follower.until(lambda: follower.newest.mark == "5" and len(server.calls("watch")) == 2)
         await server.bookmark(8, "team-a")
@@ -198,3 +201,51 @@ async def test_a_status_that_cannot_be_followed_has_its_model_wait_and_is_named(
     await server.send("MODIFIED", deployment("digits", 8, port=8000))
     await follower.until(lambda: not follower.newest.unusable)
     assert follower.states() == {"team-a/digits": "routed"}
+
+
+async def test_a_gateway_that_starts_while_the_api_server_is_away_serves_by_the_routes_of_its_predecessor(
+    tmp_path: Path,
+) -> None:
+    server = PlayedApiServer(items=[deployment("digits", 3, port=8000)], version=5)
+    scope, kept = ClusterScope((), "default", 45.0), tmp_path / "routes.json"
+    first = Follower(ClusterRoutes(scope, kept, server.access))
+    following = asyncio.create_task(first.source.follow(first.take))
+    async with server.running():
+        await first.until(kept.exists)
+    following.cancel()
+    second = Follower(ClusterRoutes(scope, kept, server.access))
+    following = asyncio.create_task(second.source.follow(second.take))
+    await second.until(lambda: True)
+    assert second.states() == {"team-a/digits": "routed"}
+    assert second.newest.mark == "", "nobody knows how old that is"
+    assert second.source.complaint
+    server.items, server.version = [], 9
+    async with server.running():
+        await second.until(lambda: second.newest.mark == "9")
+        assert not second.newest.routes
+        following.cancel()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"schema": "forebay.dev/route-table/v9"}'])
+async def test_kept_routes_that_make_no_sense_are_no_obstacle(tmp_path: Path, text: str) -> None:
+    (tmp_path / "routes.json").write_text(text)
+    server = PlayedApiServer(items=[deployment("digits", 3)], version=5)
+    async with server.running():
+        follower = Follower(ClusterRoutes(ClusterScope((), "default", 45.0), tmp_path / "routes.json", server.access))
+        following = asyncio.create_task(follower.source.follow(follower.take))
+        await follower.until(lambda: follower.newest.mark == "5")
+        following.cancel()
+
+
+async def test_a_namespace_that_may_not_be_listed_does_not_keep_the_others_from_being_served(tmp_path: Path) -> None:
+    server = PlayedApiServer(items=[deployment("digits", 3)], version=5, closed={path_of("team-b")})
+    async with server.running():
+        scope = ClusterScope(("team-a", "team-b"), "team-a", 45.0)
+        follower = Follower(ClusterRoutes(scope, tmp_path / "routes.json", server.access))
+        following = asyncio.create_task(follower.source.follow(follower.take))
+        await follower.until(lambda: follower.states() == {"team-a/digits": "held"})
+        assert follower.newest.mark == ""
+        assert "in namespace team-b" in follower.source.complaint
+        server.closed = set()
+        await follower.until(lambda: follower.newest.mark == "5")
+        following.cancel()
