@@ -1,15 +1,19 @@
-"""The server's throughput beside raw onnxruntime's, in one run: `python bench/runtime.py [--seconds 3]`.
+"""The server's throughput beside raw onnxruntime's, in turns: `python bench/runtime.py [--seconds 2] [--turns 3]`.
 
 Two models, one of about ten milliseconds and one of about five microseconds; HTTP and gRPC; 1, 8 and 64 requests at once.
-Clients run on the same cores as the server, so the ratios are lower bounds, and for the small model they say as much of the
-client and the machine; the processor time of the server (of onnxruntime alone) is shown beside them: it is less sensitive to
-whatever else runs on the machine.
+Raw is onnxruntime alone in a loop, in as many threads as the server can use for so many requests: one for each, up to the
+model's instances, each with as many threads for an operator as the server gives it. Served and raw take turns, each served
+turn is compared with the raw ones just before and after it, and the median of these ratios is shown with the lowest and the
+highest: where they are far apart, something else ran on the machine. Clients run on the same cores as the server, so the
+ratios are lower bounds, and for the small model they say as much of the client and the machine; the processor time of the
+server (of onnxruntime alone) is less sensitive to all that.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +34,8 @@ from onnx import TensorProto, helper
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
+from forebay_runtime.domain.device_spec import DeviceSpec
+from forebay_runtime.engine.devices import open_device
 from forebay_runtime.protocol.triton_messages import service
 from runtime_models import add_model, put_model
 from runtime_servers import Server, running_server, wait_for
@@ -77,12 +83,17 @@ class Load:
     cpu_us: float
 
 
-def raw_throughput(path: Path, model: Model, threads: int, seconds: float) -> Load:
-    """Inferences a second by onnxruntime alone: one session, batches of one, as many threads as the server has instances."""
+def raw_session(path: Path, operator_threads: int) -> onnxruntime.InferenceSession:
+    """With the server's options."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = operator_threads
     options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def raw_throughput(session: onnxruntime.InferenceSession, model: Model, threads: int, seconds: float) -> Load:
+    """Inferences a second by onnxruntime alone: one session, batches of one."""
     inputs = {"x": np.zeros(model.shape, np.float32)}
     end = time.perf_counter() + seconds
     counts = [0] * threads
@@ -218,7 +229,7 @@ def run_client(arguments: argparse.Namespace) -> None:
     print(json.dumps({"in_time": in_time, "all": answered}))
 
 
-def compare(seconds: float) -> None:
+def compare(seconds: float, turns: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for model, content in zip(MODELS, (heavy_model(), add_model()), strict=True):
@@ -226,29 +237,46 @@ def compare(seconds: float) -> None:
         with running_server(folder / "server", "--model-repository", str(folder / "repository")) as server:
             wait_for(lambda: server.request("GET", "/v2/health/ready").status == HTTP_OK, "the models are loaded")
             print(
-                f"onnxruntime {onnxruntime.__version__}, onnx {onnx.__version__}, {os.cpu_count()} cores, {seconds} s each\n"
+                f"onnxruntime {onnxruntime.__version__}, onnx {onnx.__version__}, {os.cpu_count()} cores, {seconds} s a turn\n"
             )
-            print("| model | protocol | at once | answered/s | of raw onnxruntime | CPU time each |")
-            print("|---|---|---|---|---|---|")
+            print(
+                "| model | protocol | at once | answered/s | raw/s (threads) | of raw (lowest to highest) | CPU each (raw) |"
+            )
+            print("|---|---|---|---|---|---|---|")
             for model in MODELS:
-                print_model(server, folder / "repository" / model.name / "1" / "model.onnx", model, seconds)
+                print_model(server, folder / "repository" / model.name / "1" / "model.onnx", model, seconds, turns)
 
 
-def print_model(server: Server, path: Path, model: Model, seconds: float) -> None:
+def print_model(server: Server, path: Path, model: Model, seconds: float, turns: int) -> None:
     instances = int(server.metric("forebay_model_instances", model=model.name))
+    session = raw_session(path, open_device(DeviceSpec("cpu")).threads(instances))
     for protocol in ("http", "grpc"):
-        raw = raw_throughput(path, model, instances, seconds)
-        print(f"| {model.name} | raw, {instances} threads | | {raw.per_second:,.0f} | 100 % | {raw.cpu_us:,.0f} µs |")
         for concurrency in CONCURRENCIES:
-            load = served_throughput(server, protocol, model, concurrency, seconds)
-            share = f"{100 * load.per_second / raw.per_second:.0f} %"
-            print(f"| {model.name} | {protocol} | {concurrency} | {load.per_second:,.0f} | {share} | {load.cpu_us:,.0f} µs |")
-            sys.stdout.flush()
+            threads = min(concurrency, instances)
+            raws = [raw_throughput(session, model, threads, seconds)]
+            served: list[Load] = []
+            for _ in range(turns):
+                served.append(served_throughput(server, protocol, model, concurrency, seconds))
+                raws.append(raw_throughput(session, model, threads, seconds))
+            print(f"| {model.name} | {protocol} | {concurrency} | {compared(served, raws, threads)} |", flush=True)
+
+
+def compared(served: Sequence[Load], raws: Sequence[Load], threads: int) -> str:
+    """The cells of a row: each of `served` was measured between two of `raws`."""
+    ratios = [
+        200 * load.per_second / (before.per_second + after.per_second)
+        for load, before, after in zip(served, raws[:-1], raws[1:], strict=True)
+    ]
+    answered, raw = (statistics.median(load.per_second for load in loads) for loads in (served, raws))
+    cpu, raw_cpu = (statistics.median(load.cpu_us for load in loads) for loads in (served, raws))
+    spread = f"{statistics.median(ratios):.0f} % ({min(ratios):.0f} to {max(ratios):.0f})"
+    return f"{answered:,.0f} | {raw:,.0f} ({threads}) | {spread} | {cpu:,.0f} µs ({raw_cpu:,.0f})"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each turn")
+    parser.add_argument("--turns", type=int, default=3, help="of the server, for each row")
     parser.add_argument("--client", choices=("http", "grpc"), help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--model", help=argparse.SUPPRESS)
@@ -257,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.client:
         run_client(given)
     else:
-        compare(given.seconds)
+        compare(given.seconds, given.turns)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,11 @@ _CPU_SHARE: Final = 0.8
 """What models may take of a machine's memory by default: the rest is for requests and everything else."""
 
 
+# On CPUs, for each model.
+_MOST_INSTANCES: Final = 4
+_MOST_THREADS: Final = 8
+
+
 class Device(Protocol):
     """One device. `used_bytes` is read before and after a load: its growth is what the model takes."""
 
@@ -28,7 +33,14 @@ class Device(Protocol):
     @property
     def provider(self) -> Provider: ...
     @property
-    def default_instances(self) -> int: ...
+    def default_instances(self) -> int:
+        """How many batches of a model run at once, where its configuration does not say."""
+        ...
+
+    def threads(self, instances: int) -> int:
+        """How many threads an operator may use, with so many instances of its model."""
+        ...
+
     @property
     def pace(self) -> Pace: ...
     def used_bytes(self) -> int: ...
@@ -48,7 +60,11 @@ class CpuDevice:
 
     @property
     def default_instances(self) -> int:
-        return min(4, len(os.sched_getaffinity(0)))
+        return min(_MOST_INSTANCES, usable_cores())
+
+    def threads(self, instances: int) -> int:
+        # Each instance brings a thread; the cores that they leave are shared by all of them.
+        return max(1, min(_MOST_THREADS, usable_cores() - instances + 1))
 
     def used_bytes(self) -> int:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
@@ -71,6 +87,9 @@ class GpuDevice:
     pace: Pace = UNPACED
     default_instances: int = 1
 
+    def threads(self, instances: int) -> int:  # noqa: ARG002 - the GPU does the work
+        return 1
+
     def used_bytes(self) -> int:
         return gpu_memory.used_by_this_process(self.index)
 
@@ -89,6 +108,9 @@ class SimulatedDevice:
     index: int = 0
     provider: Provider = "cpu"
     default_instances: int = 1
+
+    def threads(self, instances: int) -> int:  # noqa: ARG002 - several of them share a machine
+        return 1
 
     def used_bytes(self) -> int:
         return 0
@@ -115,6 +137,16 @@ def open_device(spec: DeviceSpec, memory_bytes: int = 0) -> Device:
             gpu = gpu_memory.describe(spec.index)
             prepare("cuda", spec.index)
             return GpuDevice(spec.index, gpu.name, memory_bytes or gpu.free_bytes)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: those it may run on, or fewer where its cgroup has a quota; at least 1."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return cores
+    return max(1, min(cores, round(int(quota) / int(period)))) if quota.isdigit() else cores
 
 
 def machine_memory() -> int:

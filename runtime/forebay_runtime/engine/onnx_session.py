@@ -88,20 +88,20 @@ def prepare(provider: Provider, device_index: int = 0) -> None:
 class OnnxSession:
     """A loaded model. `run` may be called by several threads at once; it releases the GIL."""
 
-    def __init__(self, model: Path, provider: Provider, device_index: int = 0) -> None:
-        """Load the model file.
+    def __init__(self, model: Path, provider: Provider, device_index: int = 0, threads: int = 1) -> None:
+        """Load the model file; an operator may use so many threads.
 
         Raises:
             SessionError: it cannot be loaded, or not on the provider asked for.
         """
         check_provider(provider)
         try:
-            self._session = _session(os.fspath(model), provider, device_index)
+            self._session = _session(os.fspath(model), provider, device_index, threads)
             self.provider: str = provider
         except Exception as error:
             if _CPU_NODES not in str(error):
                 raise SessionError(f"onnxruntime cannot load {model.name}: {_first_line(error)}") from None
-            self._session = _session(os.fspath(model), provider, device_index, nodes_on_cpu=True)
+            self._session = _session(os.fspath(model), provider, device_index, threads, nodes_on_cpu=True)
             self.provider = provider_used(_assigned(self._session), _PROVIDERS[provider])
         self._options = onnxruntime.RunOptions()
         used = self._session.get_providers()
@@ -180,11 +180,13 @@ def _assigned(session: Any) -> dict[str, list[str]]:
     return assigned
 
 
-def _session(model: str | bytes, provider: Provider, device_index: int, *, nodes_on_cpu: bool = False) -> Any:
+def _session(
+    model: str | bytes, provider: Provider, device_index: int, threads: int = 1, *, nodes_on_cpu: bool = False
+) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
-    # One thread in each of our instances beats one session with many threads; spinning would eat the event loop's core.
-    options.intra_op_num_threads = 1
+    # Spinning would eat the event loop's core.
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if provider == "cuda":

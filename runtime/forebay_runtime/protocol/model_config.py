@@ -22,7 +22,9 @@ _BACKENDS: Final = ("", "onnxruntime")
 _PLATFORMS: Final = ("", "onnxruntime_onnx")
 _NOT_SERVED: Final = ("sequence_batching", "ensemble_scheduling")
 _PROVIDER_PARAMETER: Final = "forebay_provider"
+_THREADS_PARAMETER: Final = "intra_op_thread_count"
 _MOST_INSTANCES: Final = 256
+_MOST_THREADS: Final = 256
 _LONGEST_JSON: Final = 1 << 20
 _LONGEST_DELAY_US: Final = 3600 * 1_000_000
 
@@ -302,11 +304,16 @@ def _with_scheduling(config: ModelConfig, signature: ModelSignature) -> ServedAs
         default_timeout_us=policy.default_timeout_microseconds,
         delay_when_late=policy.timeout_action == messages.ModelQueuePolicy.DELAY,
         timeout_override=policy.allow_timeout_override,
-        instances=_instances(config),
+        instances=instances(config),
     )
 
 
-def _instances(config: ModelConfig) -> int:
+def instances(config: ModelConfig) -> int:
+    """How many instances the configuration asks for; 0: it leaves that to the server.
+
+    Raises:
+        ConfigError: that is no number of instances.
+    """
     count = 0
     for group in config.instance_group:
         if group.count < 0:
@@ -315,6 +322,23 @@ def _instances(config: ModelConfig) -> int:
     if count > _MOST_INSTANCES:
         raise ConfigError(f"model '{config.name}' asks for {count} instances, expected {_MOST_INSTANCES} at most")
     return count
+
+
+def threads(config: ModelConfig) -> int:
+    """How many threads an operator may use, by Triton's parameter of its onnxruntime backend; 0: the server chooses.
+
+    Raises:
+        ConfigError: the parameter is no such number.
+    """
+    if _THREADS_PARAMETER not in config.parameters:
+        return 0
+    text = str(config.parameters[_THREADS_PARAMETER].string_value)
+    if not (text.isascii() and text.isdecimal()) or len(text) > len(str(_MOST_THREADS)) or int(text) > _MOST_THREADS:
+        raise ConfigError(
+            f"parameter {_THREADS_PARAMETER} of model '{config.name}' is '{text[:40]}'; it must be a number from 0 to"
+            f" {_MOST_THREADS}"
+        )
+    return int(text)
 
 
 def provider(config: ModelConfig) -> str:

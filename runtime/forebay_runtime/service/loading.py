@@ -118,7 +118,9 @@ class Loader:
         start = time.monotonic()
         _check_placement(footing.config, self.device)
         used_before = self.device.used_bytes()
-        session = OnnxSession(footing.model_file, self.device.provider, self.device.index)
+        instances = model_config.instances(footing.config) or self.device.default_instances
+        threads = model_config.threads(footing.config) or self.device.threads(instances)
+        session = OnnxSession(footing.model_file, self.device.provider, self.device.index, threads)
         served = _served(footing, session, self.device)
         estimate = footing.estimate(max(1, served.signature.max_batch_size))
         if self.device.kind == "simulated":

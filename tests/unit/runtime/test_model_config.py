@@ -122,6 +122,20 @@ def test_a_model_told_to_take_no_batches_takes_none() -> None:
     assert (result.signature.max_batch_size, result.signature.inputs[0].dims) == (0, (-1, 4))
 
 
+@pytest.mark.parametrize(("text", "threads"), [("0", 0), ("6", 6), ("256", 256)])
+def test_threads_are_read_as_tritons_backend_has_them(text: str, threads: int) -> None:
+    config = model_config.from_text(f'parameters {{ key: "intra_op_thread_count" value {{ string_value: "{text}" }} }}')
+    assert model_config.threads(config) == threads
+    assert model_config.threads(model_config.empty()) == 0
+
+
+@pytest.mark.parametrize("text", ["-1", "257", "many", "", "9" * 5000])
+def test_what_is_no_number_of_threads_is_refused(text: str) -> None:
+    config = model_config.from_text(f'parameters {{ key: "intra_op_thread_count" value {{ string_value: "{text}" }} }}')
+    with pytest.raises(ConfigError, match="it must be a number from 0 to 256"):
+        model_config.threads(config)
+
+
 def test_a_configuration_larger_than_any_is_not_read() -> None:
     for text in ("x" * (2 << 20), "[" * 100_000, '{"a":' * 100_000):
         with pytest.raises(ConfigError, match=r"the model configuration \(JSON\)"):
