@@ -7,18 +7,29 @@ import pytest
 
 from cluster_api import Json, eventually
 from cluster_control_plane import Access
+from cluster_kubelet import Kubelet
 from cluster_site import Site, site
 
 
 @pytest.fixture(scope="module")
-def here(cluster: Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A namespace with a model that serves."""
+def empty(cluster: Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with site(cluster, f"put-right-{os.getpid()}", tmp_path_factory.mktemp("put-right")) as made:
-        made.start_kubelet()
-        made.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 300})
-        made.deploy("scaling", made.model_file())
-        made.wait_until_ready("scaling")
         yield made
+
+
+@pytest.fixture(scope="module")
+def kubelet(empty: Site) -> Kubelet:
+    return empty.start_kubelet()
+
+
+@pytest.fixture(scope="module")
+def here(empty: Site, kubelet: Kubelet) -> Site:
+    """A namespace with a model that serves."""
+    assert not kubelet.held
+    empty.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 300})
+    empty.deploy("scaling", empty.model_file())
+    empty.wait_until_ready("scaling")
+    return empty
 
 
 def _edit(here: Site, path: str, patch: Json) -> None:
@@ -103,3 +114,52 @@ def test_a_deleted_deployment_is_made_anew_and_serves_again(here: Site) -> None:
 
     eventually(another, "the Deployment is not made anew")
     here.wait_until_ready("scaling", replicas=2)
+
+
+def test_a_job_that_was_deleted_is_made_anew(here: Site, kubelet: Kubelet) -> None:
+    eventually(lambda: not here.all("jobs"), "an earlier Job stays")
+    kubelet.held.add("conversion")
+    here.deploy("other", here.model_file(13.0))
+    job = here.one("jobs")
+    here.api.delete(here.path("jobs", job["metadata"]["name"]))
+
+    def another() -> bool:
+        return [each for each in here.all("jobs") if each["metadata"]["uid"] != job["metadata"]["uid"]] != []
+
+    eventually(another, "the Job is not made anew")
+    kubelet.held.clear()
+    here.wait_until_ready("other")
+
+
+def test_an_evicted_server_is_replaced_and_serves_again(here: Site) -> None:
+    here.deploy("scaling", here.model_file(), replicas=1)
+    here.wait_until_ready("scaling")
+    before = {pod["metadata"]["uid"] for pod in here.all("pods")}
+    for pod in here.all("pods"):
+        name = pod["metadata"]["name"]
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+        here.api.create(f"{here.path('pods', name)}/eviction", eviction)
+    eventually(lambda: not before & {pod["metadata"]["uid"] for pod in here.all("pods")}, "an evicted pod stays")
+    here.wait_until_ready("scaling", timeout_s=180)
+
+
+def test_a_refresh_converts_the_source_again_and_finds_what_has_not_changed(here: Site) -> None:
+    digest = here.wait_until_ready("scaling")["artifact"]["digest"]
+    number = here.status("scaling")["revision"]
+    annotation = {"metadata": {"annotations": {"forebay.dev/refresh": "2026-01-01"}}}
+    here.api.merge(here.path("modeldeployments", "scaling"), annotation)
+
+    def serves_anew() -> bool:
+        return [share["revision"] for share in here.status("scaling").get("traffic", [])] == [number + 1]
+
+    eventually(serves_anew, lambda: f"no new revision serves: {here.status('scaling')}", 180)
+    assert here.status("scaling")["artifact"]["digest"] == digest
+    # The source has changed under the same name: that is picked up when it is asked for, and not before.
+    here.model_file().write_bytes(here.model_file(17.0).read_bytes())
+    annotation["metadata"]["annotations"]["forebay.dev/refresh"] = "2026-01-02"
+    here.api.merge(here.path("modeldeployments", "scaling"), annotation)
+    eventually(
+        lambda: here.status("scaling")["artifact"]["digest"] != digest,
+        lambda: f"the changed source is not picked up: {here.status('scaling')}",
+        180,
+    )

@@ -1,5 +1,6 @@
 """The operator's own metrics: of models and devices as the last step saw them, and of its own work."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -8,11 +9,14 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from forebay_operator.domain.actions import Action
-from forebay_operator.domain.snapshot import ConversionPhase, GatewayDemand, Snapshot
-from forebay_operator.domain.status import DeploymentStatus
+from forebay_operator.domain.snapshot import ConversionId, ConversionPhase, GatewayDemand, Snapshot
+from forebay_operator.domain.status import DeploymentStatus, ScalingStatus
 from forebay_schema.addresses import ModelAddress
 
 _MODEL: Final = ["namespace", "name"]
+_DEVICE: Final = ["namespace", "server", "device"]
+_FIGURE: Final = re.compile(r"\d+(\.\d+)?")
+_CONVERSION_BUCKETS: Final = (1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0)
 _STEP_BUCKETS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
@@ -29,8 +33,19 @@ class OperatorMetrics:
         )
         self._actions = Counter("forebay_operator_actions", "Actions of the control step", ["kind"], registry=self.registry)
         self._decisions = Counter(
-            "forebay_scaling_decisions", "Changes of the replicas wanted", [*_MODEL, "direction"], registry=self.registry
+            "forebay_scaling_decisions",
+            "Changes of the replicas wanted; the reason is the status's, with # for figures",
+            [*_MODEL, "direction", "reason"],
+            registry=self.registry,
         )
+        self._conversions = Histogram(
+            "forebay_conversion_seconds",
+            "Duration of conversions that ended, by how",
+            ["namespace", "outcome"],
+            buckets=_CONVERSION_BUCKETS,
+            registry=self.registry,
+        )
+        self._ended: frozenset[tuple[ConversionId, int]] | None = None
         self._view = _View()
         self.registry.register(self._view)
 
@@ -42,6 +57,7 @@ class OperatorMetrics:
         for action in actions:
             self._actions.labels(type(action).__name__).inc()
         self._count_decisions(snapshot)
+        self._time_conversions(snapshot)
         self._view.snapshot = snapshot
 
     def leads_no_more(self) -> None:
@@ -51,15 +67,32 @@ class OperatorMetrics:
     def _count_decisions(self, snapshot: Snapshot) -> None:
         before = self._view.wanted
         now = {
-            deployment.address: deployment.status.scaling.wanted
+            deployment.address: deployment.status.scaling
             for deployment in snapshot.deployments
             if deployment.status is not None and deployment.status.scaling is not None
         }
-        for address, wanted in now.items():
-            was = before.get(address, wanted)
-            if was != wanted:
-                self._decisions.labels(address.namespace, address.name, "up" if wanted > was else "down").inc()
+        for address, scaling in now.items():
+            was = before.get(address, scaling).wanted
+            if was != scaling.wanted:
+                direction = "up" if scaling.wanted > was else "down"
+                self._decisions.labels(address.namespace, address.name, direction, _kind_of_reason(scaling)).inc()
+        for address in before.keys() - now.keys():
+            self._forget(address)
         self._view.wanted = now
+
+    def _forget(self, address: ModelAddress) -> None:
+        """What is counted of a model goes with it."""
+        self._decisions.remove_by_labels({"namespace": address.namespace, "name": address.name})
+
+    def _time_conversions(self, snapshot: Snapshot) -> None:
+        """Each that has ended since the first look is counted once."""
+        ended = {(each.id, each.attempt): each for each in snapshot.conversions if each.finished_at is not None}
+        if self._ended is not None:
+            for key in ended.keys() - self._ended:
+                each = ended[key]
+                seconds = (each.finished_at or each.started_at) - each.started_at
+                self._conversions.labels(each.id.namespace, each.phase.value).observe(seconds)
+        self._ended = frozenset(ended)
 
 
 class _View(Collector):
@@ -67,7 +100,7 @@ class _View(Collector):
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
-        self.wanted: Mapping[ModelAddress, int] = {}
+        self.wanted: Mapping[ModelAddress, ScalingStatus] = {}
 
     def collect(self) -> Iterable[Metric]:
         snapshot = self.snapshot
@@ -110,24 +143,39 @@ def _figures(status: DeploymentStatus, demand: GatewayDemand) -> Mapping[str, fl
 
 
 def _devices(snapshot: Snapshot) -> Iterable[Metric]:
-    labels = ["namespace", "server", "device"]
-    total = GaugeMetricFamily("forebay_device_memory_bytes", "Device memory that models may take", labels=labels)
-    measured = GaugeMetricFamily(
-        "forebay_device_measured_bytes", "Device memory that models were measured to take", labels=labels
+    total = GaugeMetricFamily("forebay_device_memory_bytes", "Device memory that models may take", labels=_DEVICE)
+    placed = GaugeMetricFamily(
+        "forebay_device_placed_bytes", "Device memory that is planned for the models there, measured or not", labels=_DEVICE
     )
+    measured = GaugeMetricFamily(
+        "forebay_device_measured_bytes", "Device memory that models were measured to take", labels=_DEVICE
+    )
+    needs = {
+        deployment.address: deployment.status.footprint.bytes
+        for deployment in snapshot.deployments
+        if deployment.status is not None and deployment.status.footprint is not None
+    }
     for server in snapshot.servers:
-        values = [server.pool.namespace, server.name, server.pool.device.name]
+        namespace = server.pool.namespace
+        values = [namespace, server.name, server.pool.device.name]
         total.add_metric(values, server.pool.device.memory_bytes)
         measured.add_metric(values, sum(holding.footprint_bytes or 0 for holding in server.holdings))
-    return total, measured
+        placed.add_metric(
+            values,
+            sum(
+                holding.footprint_bytes or needs.get(ModelAddress(namespace, holding.model), 0) for holding in server.holdings
+            ),
+        )
+    return total, placed, measured
 
 
 def _conversions(snapshot: Snapshot) -> Iterable[Metric]:
-    running = GaugeMetricFamily("forebay_conversions", "Conversions that are known, by phase", labels=["phase"])
-    seconds = GaugeMetricFamily("forebay_conversion_seconds", "How long a conversion took", labels=["namespace", "conversion"])
+    known = GaugeMetricFamily("forebay_conversions", "Conversions that are known, by phase", labels=["phase"])
     for phase in ConversionPhase:
-        running.add_metric([phase.value], sum(each.phase is phase for each in snapshot.conversions))
-    for each in snapshot.conversions:
-        if each.finished_at is not None:
-            seconds.add_metric([each.id.namespace, each.id.digest[:16]], each.finished_at - each.started_at)
-    return running, seconds
+        known.add_metric([phase.value], sum(each.phase is phase for each in snapshot.conversions))
+    return (known,)
+
+
+def _kind_of_reason(scaling: ScalingStatus) -> str:
+    """The newest decision's reason without its figures, of which there would be any number."""
+    return _FIGURE.sub("#", scaling.decisions[-1].reason.rstrip(".")) if scaling.decisions else ""

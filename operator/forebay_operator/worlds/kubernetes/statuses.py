@@ -50,7 +50,7 @@ class Statuses:
         if revisions == self._fine:
             return
         pending = [model for model in self._models.all() if not self._is_settled(model)]
-        pending.sort(key=_is_answered)
+        pending.sort(key=_urgency)
         for model in pending:
             if self._writer.is_full:
                 break
@@ -125,10 +125,11 @@ def _decisions(status: DeploymentStatus | None) -> tuple[ScalingDecision, ...]:
     return status.scaling.decisions if status and status.scaling else ()
 
 
-def _is_answered(model: Model) -> bool:
-    """Whether the status is about the spec of now."""
+def _urgency(model: Model) -> tuple[bool, int]:
+    """First come those whose status is about an older spec, and of these what changed last: somebody looks at it now."""
     status = model.seen.object.get("status") or {}
-    return bool(status.get("observedGeneration", 0) == model.seen.metadata.get("generation", 0))
+    is_answered = status.get("observedGeneration", 0) == model.seen.metadata.get("generation", 0)
+    return is_answered, -model.seen.version
 
 
 def _refused(model: Model) -> Json:
