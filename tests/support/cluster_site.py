@@ -145,6 +145,7 @@ _PATHS = {
     "services": "/api/v1/namespaces/{namespace}/services",
     "secrets": "/api/v1/namespaces/{namespace}/secrets",
     "resourcequotas": "/api/v1/namespaces/{namespace}/resourcequotas",
+    "limitranges": "/api/v1/namespaces/{namespace}/limitranges",
     "leases": "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases",
 }
 
