@@ -106,5 +106,5 @@ def test_the_dashboard_shows_metrics_that_there_are() -> None:
 def _is_made(name: str, sources: str) -> bool:
     """Counters and histograms get their endings, and the gateway's families their beginning, where they are written out."""
     stem = re.sub(r"_(bucket|count|sum)$", "", name) if "seconds" in name else name
-    stems = {name, stem, stem.removesuffix("_total"), name.removeprefix("forebay_gateway_")}
+    stems = {name, stem, stem.removesuffix("_total"), stem.removeprefix("forebay_gateway_")}
     return any(f'"{each}"' in sources for each in stems)
