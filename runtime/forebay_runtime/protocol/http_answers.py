@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -48,14 +49,20 @@ def error_answer(error: RequestError, content_type: str = JSON) -> HttpAnswer:
 
 def head_of(answer: HttpAnswer, *, http10: bool, keep_alive: bool) -> bytes:
     """Status line and header fields, with the empty line that ends them."""
+    # Each version has its own default, which need not be said.
+    stays = "keep-alive" if http10 else ""
+    connection = stays if keep_alive else "close"
+    extra = (*answer.extra, ("Connection", connection)) if connection else tuple(answer.extra)
+    return _head("1.0" if http10 else "1.1", answer.status, answer.content_type, answer.size, extra)
+
+
+# Answers resemble each other: most heads have been written before.
+@lru_cache(maxsize=1024)
+def _head(version: str, status: int, content_type: str, size: int, extra: tuple[tuple[str, str], ...]) -> bytes:
     lines = [
-        f"HTTP/{'1.0' if http10 else '1.1'} {answer.status} {_REASONS.get(answer.status, '')}",
-        f"Content-Type: {answer.content_type}",
-        f"Content-Length: {answer.size}",
-        *(f"{name}: {value}" for name, value in answer.extra),
+        f"HTTP/{version} {status} {_REASONS.get(status, '')}",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {size}",
+        *(f"{name}: {value}" for name, value in extra),
     ]
-    if not keep_alive:
-        lines.append("Connection: close")
-    elif http10:
-        lines.append("Connection: keep-alive")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

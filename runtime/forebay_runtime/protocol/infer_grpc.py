@@ -19,6 +19,7 @@ from forebay_runtime.protocol.inference import (
     Parameters,
     WantedOutput,
     all_outputs,
+    contents,
     fitting_rows,
     make_plan,
 )
@@ -250,7 +251,7 @@ def _result(signature: ModelSignature, wanted: WantedOutput, array: Array) -> tu
 def _content(datatype: Datatype, array: Array) -> bytes | memoryview:
     if datatype is BYTES:
         return byte_strings.pack(array)
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    return contents(array)
 
 
 _FINAL: Final[bytes] = bytes(

@@ -17,6 +17,7 @@ from forebay_runtime.protocol.inference import (
     Parameters,
     WantedOutput,
     all_outputs,
+    contents,
     fitting_rows,
     make_plan,
 )
@@ -266,4 +267,4 @@ def _result(signature: ModelSignature, wanted: WantedOutput, array: Array) -> _R
 def _content(result: _Result) -> bytes | memoryview:
     if result.datatype is BYTES:
         return byte_strings.pack(result.array)
-    return np.ascontiguousarray(result.array).reshape(-1).view(np.uint8).data
+    return contents(result.array)

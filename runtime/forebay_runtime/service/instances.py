@@ -127,16 +127,18 @@ class InlineWatch:
     def __init__(self, limit_s: float = 1.0) -> None:
         self._limit_s = limit_s
         self._running: tuple[InterruptibleModel, float] | None = None
+        self._interrupted: tuple[InterruptibleModel, float] | None = None
         self._stopped = threading.Event()
         threading.Thread(target=self._serve, name="inline-watch", daemon=True).start()
 
-    def execute(self, model: InterruptibleModel, batch: Batch) -> BatchResult:
-        """Run a batch in this thread, the only one that uses this object."""
-        self._running = (model, time.monotonic())
+    def execute(self, model: InterruptibleModel, batch: Batch) -> tuple[BatchResult, bool]:
+        """Run a batch in this thread, the only one that uses this object; whether it was interrupted."""
+        running = self._running = (model, time.monotonic())
         try:
-            return execute(model, batch, UNPACED)
+            result = execute(model, batch, UNPACED)
         finally:
             self._running = None
+        return result, self._interrupted is running
 
     def stop(self) -> None:
         """End its thread."""
@@ -146,6 +148,7 @@ class InlineWatch:
         while not self._stopped.wait(self._limit_s / 2):
             running = self._running
             if running is not None and time.monotonic() - running[1] > self._limit_s:
+                self._interrupted = running
                 running[0].interrupt()
 
 
@@ -171,8 +174,10 @@ class InlineInstance:
         if self._thread is not None:
             self._thread.start(batch, finished)
             return
-        result = self._watch.execute(self._model, batch)
-        if result.times.total_ns > _TOO_LONG_INLINE_NS:
+        # The time that this thread had a core: the machine may have been busy with something else.
+        began_ns = time.thread_time_ns()
+        result, interrupted = self._watch.execute(self._model, batch)
+        if interrupted or time.thread_time_ns() - began_ns > _TOO_LONG_INLINE_NS:
             self._thread = self._otherwise()
         finished(result)
 
