@@ -7,6 +7,8 @@ import socket
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from local_models import a_deployment, save_scaling_model
 from local_up import FOREBAY, SIMULATED, alive, running_up, wait_until
 
@@ -76,6 +78,17 @@ def test_a_port_in_use_is_named_with_its_owner(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert f"port {port} is in use by pid {os.getpid()} " in refused.stderr
     assert "--http-port" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("http_port", "grpc_port", "expected"),
+    [("65536", "0", "'65536' is no port"), ("-1", "0", "is no port"), ("18080", "18080", "are both 18080: give each its own")],
+)
+def test_ports_that_cannot_be_are_refused(tmp_path: Path, http_port: str, grpc_port: str, expected: str) -> None:
+    refused = up_refused("--state", str(tmp_path), f"--http-port={http_port}", f"--grpc-port={grpc_port}")
+
+    assert refused.returncode == 2
+    assert expected in refused.stderr
 
 
 def test_devices_that_make_no_sense_are_refused_with_what_to_write(tmp_path: Path) -> None:

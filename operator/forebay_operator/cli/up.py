@@ -5,11 +5,14 @@ import asyncio
 import contextlib
 import os
 from pathlib import Path
+from typing import Final
 
 from forebay_operator.api.loading import SUFFIXES
 from forebay_operator.cli.connection import WRONG_USAGE, CommandError
 from forebay_operator.cli.local_api import state_folder
 from forebay_operator.cli.naming import Commands, add_state
+
+_LAST_PORT: Final = 65535
 
 
 def add(commands: Commands) -> None:
@@ -23,8 +26,8 @@ def add(commands: Commands) -> None:
         help="cpu[:N], gpu, or simulated:COUNTxMEMORY[,pace=BASE+PER_ITEM], for example simulated:2x16Gi,pace=20ms+5ms;"
         " may be given once for each kind (default: the GPUs, if there are any, and the CPU)",
     )
-    parser.add_argument("--http-port", type=int, default=8000, help="default 8000; 0: any free one")
-    parser.add_argument("--grpc-port", type=int, default=8001, help="default 8001; 0: any free one")
+    parser.add_argument("--http-port", type=_port, metavar="PORT", default=8000, help="default 8000; 0: any free one")
+    parser.add_argument("--grpc-port", type=_port, metavar="PORT", default=8001, help="default 8001; 0: any free one")
     parser.add_argument(
         "--triton-repository",
         type=Path,
@@ -46,6 +49,8 @@ def run(options: argparse.Namespace) -> int:
 
     _check_files(options.files)
     _check_repository(options.triton_repository)
+    if options.http_port == options.grpc_port != 0:
+        raise CommandError(f"--http-port and --grpc-port are both {options.http_port}: give each its own", WRONG_USAGE)
     machine = Machine(os.cpu_count() or 1, machine_memory_bytes(), gpus_of_this_machine)
     folder = state_folder(options.state)
     try:
@@ -74,6 +79,12 @@ def _show(event: object) -> None:
     # Serving goes on when nobody reads what is printed.
     with contextlib.suppress(BrokenPipeError):
         print(event, flush=True)  # noqa: T201 - what happens, for the person at the terminal
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: write a number from 1 to {_LAST_PORT}, or 0 for any free one")
+    return int(text)
 
 
 def _check_files(files: list[Path]) -> None:

@@ -27,8 +27,9 @@ def usable_port(port: int, flag: str) -> int:
     if refusal is None:
         return port
     owner = owner_of_port(port)
-    whose = f"is in use by {owner}" if owner else f"cannot be used ({refusal.strerror or refusal})"
-    raise PortError(f"port {port} {whose}: end that process, or choose another port with {flag}")
+    if owner is None:
+        raise PortError(f"port {port} cannot be used ({refusal.strerror or refusal}): choose another port with {flag}")
+    raise PortError(f"port {port} is in use by {owner}: end that process, or choose another port with {flag}")
 
 
 def _bindable(port: int) -> OSError | None:
