@@ -1,7 +1,7 @@
 """What ModelDeployments say of routes. No I/O, no clock."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from forebay_gateway.routing import complaints_of
 from forebay_schema.addresses import ModelAddress
@@ -50,6 +50,19 @@ def _version(share: Json) -> WeightedVersion:
         return WeightedVersion(version=share["revision"], weight=share["weight"], endpoints=endpoints)
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"status.traffic has an entry that makes no sense ({type(error).__name__}: {error})") from None
+
+
+T = TypeVar("T")
+
+
+def _with(values: Mapping[ModelAddress, T], address: ModelAddress, value: T | None) -> Mapping[ModelAddress, T]:
+    """A copy with another value; None: without one."""
+    copy = dict(values)
+    if value is None:
+        copy.pop(address, None)
+    else:
+        copy[address] = value
+    return copy
 
 
 class Deployments:
@@ -101,11 +114,9 @@ class Deployments:
 
     def _put(self, address: ModelAddress, route: Route | None, why: str) -> None:
         if route != self.routes.get(address):
-            others = {known: each for known, each in self.routes.items() if known != address}
-            self.routes = {**others, address: route} if route else others
+            self.routes = _with(self.routes, address, route)
         if why != self.unusable.get(address, ""):
-            reasons = {known: reason for known, reason in self.unusable.items() if known != address}
-            self.unusable = {**reasons, address: why} if why else reasons
+            self.unusable = _with(self.unusable, address, why or None)
 
     def disturbed(self) -> None:
         """It cannot be followed now: tell those who wait for a first listing."""

@@ -9,24 +9,21 @@ Where Envoy refuses anything of a model, that model goes back to what it was bef
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from forebay_gateway.routing import NO_ROUTES, RouteIndex, primary
 from forebay_gateway.settings import Sockets
-from forebay_gateway.xds.messages import CLUSTER, ROUTE, Resource
+from forebay_gateway.xds.built import Built, Pair
+from forebay_gateway.xds.messages import CLUSTER, ROUTE
 from forebay_gateway.xds.names import ClusterName
-from forebay_gateway.xds.resources import clusters_of, pair, route_of
+from forebay_gateway.xds.resources import pair
 from forebay_gateway.xds.standing import Standing
 from forebay_gateway.xds.store import ResourceStore
 from forebay_schema.addresses import ModelAddress
-from forebay_schema.routes import Route
 
 LINGER_S: Final = 60.0
 """How long a cluster outlives its use at least, or as long as a request may be held."""
-
-_Pairs = dict[str, tuple[Resource, Resource]]
-"""Clusters with their endpoints, by the cluster's name."""
 
 
 class Publisher:
@@ -41,7 +38,7 @@ class Publisher:
         self._sockets = sockets
         self._published = published
         self._standing = Standing()
-        self._built: dict[ModelAddress, tuple[Route, list[tuple[Resource, Resource]]]] = {}
+        self._built = Built(sockets)
         self._newest = self._done = NO_ROUTES
         self._task: asyncio.Task[None] | None = None
         self._removals: dict[str, asyncio.TimerHandle] = {}
@@ -53,9 +50,8 @@ class Publisher:
         self._progress.set()
         if not self._store.connected:
             # Complete before an Envoy can ask.
-            present = self._standing.of(index)
-            self._put(self._clusters(present))
-            self._store.put([route_of(present)])
+            self._put(self._built.follow(self._standing.of(index)))
+            self._store.put([self._built.route()])
         self._task = self._task or asyncio.create_task(self._run())
 
     def close(self) -> None:
@@ -74,14 +70,13 @@ class Publisher:
         """Publish a table, or come to where that must be begun anew: there is a newer one, or Envoy refuses something."""
         present = self._standing.of(index)
         if present.routes is not self._standing.served.routes or not self._has_all:
-            clusters = self._clusters(present)
-            self._put(clusters)
+            self._put(self._built.follow(present))
             if await self._is_refused(index):
                 return
-            self._store.put([route_of(present)])
+            self._store.put([self._built.route()])
             if await self._is_refused(index):
                 return
-            self._retire(present, clusters)
+            self._retire(present)
             if await self._is_refused(index):
                 return
         while not self._has_all:
@@ -122,33 +117,23 @@ class Publisher:
                 self._remove(refusal.name)
         return reasons
 
-    def _clusters(self, index: RouteIndex) -> _Pairs:
-        """The clusters of the table by name; those of a model whose route did not change are not built again."""
-        built: dict[ModelAddress, tuple[Route, list[tuple[Resource, Resource]]]] = {}
-        for address, route in index.routes.items():
-            known = self._built.get(address)
-            unchanged = known is not None and (known[0] is route or known[0] == route)
-            built[address] = known if known and unchanged else (route, list(clusters_of(route, self._sockets)))
-        self._built = built
-        return {cluster.name: (cluster, assignment) for _, pairs in built.values() for cluster, assignment in pairs}
-
-    def _put(self, clusters: _Pairs) -> None:
-        for name, resources in clusters.items():
-            timer = self._removals.pop(name, None)
+    def _put(self, pairs: Iterable[Pair]) -> None:
+        for resources in pairs:
+            timer = self._removals.pop(resources[0].name, None)
             if timer:
                 timer.cancel()
             self._store.put(resources)
 
-    def _retire(self, index: RouteIndex, clusters: _Pairs) -> None:
-        for name in self._leftovers(clusters):
+    def _retire(self, index: RouteIndex) -> None:
+        for name in self._leftovers():
             route = index.find(name.address)
             self._store.put(pair(name, primary(route) if route else None, self._sockets))
             if str(name) not in self._removals:
                 linger_s = max(LINGER_S, route.hold.seconds if route else 0)
                 self._removals[str(name)] = asyncio.get_running_loop().call_later(linger_s, self._remove, str(name))
 
-    def _leftovers(self, clusters: _Pairs) -> Iterator[ClusterName]:
-        for text in sorted(self._store.names(CLUSTER) - clusters.keys()):
+    def _leftovers(self) -> Iterator[ClusterName]:
+        for text in sorted(self._store.names(CLUSTER) - self._built.clusters.keys()):
             name = ClusterName.parse(text)
             if name:
                 yield name

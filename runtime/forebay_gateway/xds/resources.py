@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from functools import lru_cache
 
-from forebay_gateway.routing import RouteIndex, primary, serving, shares
+from forebay_gateway.routing import primary, serving, shares
 from forebay_gateway.settings import Sockets
 from forebay_gateway.xds.clusters import Replica, cluster, endpoints
 from forebay_gateway.xds.messages import CLUSTER, ENDPOINTS, ROUTE, Resource, renamed, resource
 from forebay_gateway.xds.names import PROTOCOLS, ROUTES, ClusterName, Protocol
-from forebay_gateway.xds.routes import route_configuration
+from forebay_gateway.xds.routes import Rollouts, route_configuration
 from forebay_schema.addresses import ModelAddress
 from forebay_schema.routes import Route, WeightedVersion
 
@@ -29,10 +29,8 @@ def pair(name: ClusterName, version: WeightedVersion | None, sockets: Sockets) -
     return renamed(_template(name.protocol), str(name)), resource(ENDPOINTS, str(name), assignment)
 
 
-def route_of(index: RouteIndex) -> Resource:
-    """The generic route; it changes only with the rollouts."""
-    rollouts = {address: parts for address, route in index.routes.items() if (parts := shares(route))}
-    return resource(ROUTE, ROUTES, route_configuration(index.default_namespace, rollouts))
+def generic_route(default_namespace: str, rollouts: Rollouts) -> Resource:
+    return resource(ROUTE, ROUTES, route_configuration(default_namespace, rollouts))
 
 
 def _replicas(protocol: Protocol, address: ModelAddress, version: WeightedVersion) -> list[Replica]:

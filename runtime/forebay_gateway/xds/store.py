@@ -38,18 +38,23 @@ class ResourceStore:
     def __init__(self) -> None:
         self._resources: dict[str, dict[str, Resource]] = {type_url: {} for type_url in TYPES}
         self._streams: set[DeltaStream] = set()
+        self.names_changed = 0
+        """Rises whenever there is another set of names."""
         self.listeners: list[Callable[[], None]] = []
         """Called when a stream comes, goes, or makes progress."""
 
     def put(self, resources: Iterable[Resource]) -> None:
         for resource in resources:
-            if self.get(resource.type_url, resource.name) != resource:
+            known = self.get(resource.type_url, resource.name)
+            if known is not resource and known != resource:
+                self.names_changed += known is None
                 self._resources[resource.type_url][resource.name] = resource
                 self._changed(resource.type_url, resource.name)
 
     def remove_clusters(self, names: Iterable[str]) -> None:
         """Withdraw clusters; Envoy drops their endpoints by itself."""
         for name in names:
+            self.names_changed += 1
             self._resources[ENDPOINTS].pop(name, None)
             if self._resources[CLUSTER].pop(name, None):
                 self._changed(CLUSTER, name)
@@ -109,12 +114,14 @@ class DeltaStream:
         self._unanswered: dict[str, _Sent] = {}
         self._refused: dict[tuple[str, str], Refusal] = {}
         self._nonce = 0
+        self._known_at = (-1, -1)
+        self._subscriptions_changed = 0
 
     @property
     def settled(self) -> bool:
         """Envoy has subscribed to all there is, and has answered all it was sent."""
         idle = not self._dirty and not self._alone and not self._unanswered
-        return idle and CLUSTER in self._subscribed and all(self._knows(type_url) for type_url in (ENDPOINTS, ROUTE))
+        return idle and CLUSTER in self._subscribed and self._knows_all()
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
@@ -140,12 +147,20 @@ class DeltaStream:
             for name in sorted(self._alone.pop(type_url, ())):
                 yield self._response(type_url, {name})
 
+    def _knows_all(self) -> bool:
+        # Asked often, of thousands of names.
+        now = (self._store.names_changed, self._subscriptions_changed)
+        if self._known_at != now and self._knows(ENDPOINTS) and self._knows(ROUTE):
+            self._known_at = now
+        return self._known_at == now
+
     def _knows(self, type_url: str) -> bool:
         """Whether Envoy has asked for all there is; it does not ask for endpoints of clusters that it refused."""
         unknown = self._store.names(type_url) - self._subscribed.get(type_url, set())
         return all((CLUSTER, name) in self._refused for name in unknown)
 
     def _answer(self, request: Any) -> Refusal | None:
+        self._subscriptions_changed += 1
         sent = self._unanswered.pop(request.response_nonce, _Sent(request.type_url, frozenset()))
         for name in sent.names:
             self._refused.pop((sent.type_url, name), None)
@@ -163,6 +178,7 @@ class DeltaStream:
         type_url = request.type_url
         if type_url not in TYPES:
             return
+        self._subscriptions_changed += 1
         first = type_url not in self._subscribed
         names = set(request.resource_names_subscribe)
         if "*" in names or (first and not names):

@@ -4,7 +4,7 @@ import pytest
 
 from forebay_gateway.settings import Sockets
 from forebay_gateway.xds.messages import CLUSTER, ENDPOINTS, ROUTE
-from forebay_gateway.xds.resources import clusters_of, route_of
+from forebay_gateway.xds.resources import clusters_of, generic_route
 from forebay_gateway.xds.store import ResourceStore
 from forebay_schema.routes import Route
 from gateway_xds import EnvoyTwin, index, route
@@ -14,7 +14,12 @@ SOCKETS = Sockets(Path("/run"))
 
 def fill(store: ResourceStore, *routes: Route) -> None:
     table = index(*routes)
-    store.put([route_of(table), *(resource for each in routes for pair in clusters_of(each, SOCKETS) for resource in pair)])
+    store.put(
+        [
+            generic_route(table.default_namespace, {}),
+            *(resource for each in routes for pair in clusters_of(each, SOCKETS) for resource in pair),
+        ]
+    )
 
 
 @pytest.fixture
@@ -161,7 +166,7 @@ def test_a_refused_resource_that_is_withdrawn_is_forgotten(store: ResourceStore)
 
 def test_an_envoy_with_nothing_to_get_is_answered_all_the_same() -> None:
     store = ResourceStore()
-    store.put([route_of(index())])
+    store.put([generic_route("default", {})])
     envoy = EnvoyTwin(store)
     envoy.catch_up()
     assert envoy.received == [(CLUSTER, ()), (ROUTE, ("models",))]
