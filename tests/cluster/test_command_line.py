@@ -12,6 +12,9 @@ from cluster_logs import log_server
 from cluster_site import Site
 from local_models import a_deployment
 
+# Whole processes start and end here: on a busy machine that takes minutes.
+pytestmark = pytest.mark.timeout(900)
+
 _ROLE = "tests-models-view"
 
 
@@ -131,7 +134,7 @@ def test_it_is_a_plugin_of_kubectl(here: Site, monkeypatch: pytest.MonkeyPatch) 
 
 
 def kubectl_forebay(kubectl: str, *arguments: str) -> str:
-    done = subprocess.run([kubectl, "forebay", *arguments], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([kubectl, "forebay", *arguments], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -13,6 +13,9 @@ from forebay_operator.worlds.local.state import replace_text
 from local_models import a_deployment, save_scaling_model
 from local_up import Up, alive, wait_until
 
+# Whole processes start and end here: on a busy machine that takes minutes.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture
 def clean(up: Up) -> Generator[Up]:
@@ -80,7 +83,7 @@ def test_the_lines_that_get_prints_work_as_pasted(double: Up) -> None:
     curl, over_http, over_grpc = (next(line for line in shown.splitlines() if mark in line) for mark in marks)
 
     def pasted(line: str) -> str:
-        return subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=True).stdout
+        return subprocess.run(line, shell=True, capture_output=True, text=True, timeout=240, check=True).stdout
 
     assert '"data":[1.0,1.0,1.0,1.0]' in pasted(curl).replace(" ", "")
     assert pasted(over_http) == pasted(over_grpc) == "[[1. 1. 1. 1.]]\n"
@@ -90,10 +93,10 @@ def test_a_request_to_an_idle_model_waits_until_it_is_loaded(clean: Up, tmp_path
     source = str(save_scaling_model(tmp_path / "triple.onnx", 3.0))
     apply(clean, "idle", source, autoscaling={"minReplicas": 0, "maxReplicas": 2, "idleTimeout": "2s"})
     wait_until(lambda: clean.get("idle").get("status", {}).get("artifact"), "its conversion", 120)
-    wait_until(lambda: not clean.servers_of("idle"), "zero replicas", 60)
+    wait_until(lambda: not clean.servers_of("idle"), "zero replicas", 120)
 
     assert clean.ask_http("idle") == [3.0] * 4
-    wait_until(lambda: not clean.servers_of("idle"), "back to zero", 60)
+    wait_until(lambda: not clean.servers_of("idle"), "back to zero", 120)
 
 
 def test_an_edit_of_a_file_makes_a_new_revision_without_a_failed_request(clean: Up, files: Path) -> None:
@@ -144,7 +147,7 @@ def test_each_file_that_is_wrong_is_named_and_stops_no_other_and_correcting_it_i
         (files / f"{name}.yaml").write_bytes(content)
 
     wait_until(lambda: all(told in double.printed() for _, told in wrong.values()), "each is named", 120)
-    wait_until(lambda: double.ask_or_say("double") == [2.0] * 4, "the other model answers", 60)
+    wait_until(lambda: double.ask_or_say("double") == [2.0] * 4, "the other model answers", 120)
 
     for name in wrong:
         replace_text(files / f"{name}.yaml", a_deployment(name, "/m.onnx", stopped=True))
@@ -233,15 +236,15 @@ def test_a_killed_gateway_or_envoy_is_replaced(double: Up, program: str) -> None
     os.kill(pid, signal.SIGKILL)
 
     wait_until(lambda: not alive(pid), "its end")
-    wait_until(lambda: double.ask_or_say("double") == [2.0] * 4, "answers again", 60)
-    wait_until(lambda: len(double.pids(program)) == 1, "another one", 60)
+    wait_until(lambda: double.ask_or_say("double") == [2.0] * 4, "answers again", 120)
+    wait_until(lambda: len(double.pids(program)) == 1, "another one", 120)
 
 
 def test_a_deleted_model_leaves_no_server_and_is_unknown(double: Up) -> None:
     assert double.command("delete", "double").returncode == 0
 
-    wait_until(lambda: not double.servers_of("double"), "it is unloaded", 60)
-    wait_until(lambda: "unknown model" in double.ask_or_say("double"), "the gateway forgets it", 60)
+    wait_until(lambda: not double.servers_of("double"), "it is unloaded", 120)
+    wait_until(lambda: "unknown model" in double.ask_or_say("double"), "the gateway forgets it", 120)
     assert double.command("get", "double").returncode == 4
 
 

@@ -12,10 +12,13 @@ import pytest
 from local_models import a_deployment, save_scaling_model
 from local_up import FOREBAY, SIMULATED, alive, running_up, wait_until
 
+# Whole processes start and end here: on a busy machine that takes minutes.
+pytestmark = pytest.mark.timeout(900)
+
 
 def up_refused(*arguments: str) -> "subprocess.CompletedProcess[str]":
     """A `forebay up` that does not start."""
-    return subprocess.run([*FOREBAY, "up", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*FOREBAY, "up", *arguments], capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_after_a_kill_nothing_runs_on_and_the_next_start_serves_again(tmp_path: Path) -> None:
@@ -45,7 +48,7 @@ def test_ctrl_c_ends_everything_and_exits_with_success(tmp_path: Path) -> None:
         children = up.pids()
         os.kill(up.process.pid, signal.SIGINT)
 
-        assert up.process.wait(timeout=60) == 0
+        assert up.process.wait(timeout=120) == 0
         assert not any(alive(pid) for pid in children)
         assert "Everything has ended." in up.printed()
 
@@ -104,7 +107,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_any_yaml_to_apply_is_named(tmp_path: Path) -> None:
     line = [*FOREBAY, "apply", str(tmp_path), "--state", str(tmp_path)]
-    refused = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    refused = subprocess.run(line, capture_output=True, text=True, timeout=240, check=False)
 
     assert refused.returncode == 1
     assert f"there is no file *.yaml, *.yml, *.json in {tmp_path}: name a folder with ModelDeployments" in refused.stderr
@@ -112,7 +115,7 @@ def test_a_folder_without_any_yaml_to_apply_is_named(tmp_path: Path) -> None:
 
 def test_commands_without_a_running_up_say_so_and_what_to_do(tmp_path: Path) -> None:
     line = [*FOREBAY, "get", "--state", str(tmp_path)]
-    refused = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    refused = subprocess.run(line, capture_output=True, text=True, timeout=240, check=False)
 
     assert refused.returncode == 3
     assert f"forebay up --state {tmp_path}" in refused.stderr

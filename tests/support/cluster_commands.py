@@ -22,7 +22,7 @@ def run(*arguments: str, stdin: str = "", environment: Mapping[str, str] | None 
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
         env={**os.environ, **(environment or {})},
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from forebay_operator.worlds.local.process_table import start_time
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 120.0) -> None:
     """Return as soon as the condition holds; fail with `what` when it does not come true in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

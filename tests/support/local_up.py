@@ -23,7 +23,7 @@ from local_processes import alive, wait_until, whole_command
 
 FOREBAY = (sys.executable, "-m", "forebay_operator.cli")
 SIMULATED = ("--devices", "simulated:2x1Gi,pace=2ms+1ms")
-READY_S = 120.0
+READY_S = 200.0
 """Patience for a model to be converted, loaded and routed on a busy machine."""
 
 
@@ -46,7 +46,7 @@ class Up:
     def command(self, *arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
         """Run another command against it."""
         line = [*FOREBAY, *arguments, "--state", str(self.folder.root)]
-        return subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=240, check=False)
 
     def get(self, name: str) -> dict[str, Any]:
         """One object in the form of the custom resource."""
@@ -129,7 +129,7 @@ def running_up(state: Path, *arguments: str) -> Generator[Up]:
     with output.open("w") as file, subprocess.Popen(line, stdout=file, stderr=file, text=True) as process:
         up = Up(state, process, output)
         try:
-            wait_until(lambda: process.poll() is not None or "gateway: answers" in up.printed(), "forebay up", 60)
+            wait_until(lambda: process.poll() is not None or "gateway: answers" in up.printed(), "forebay up", 200)
             assert process.poll() is None, up.printed()
             yield up
         finally:
@@ -143,7 +143,7 @@ def running_up(state: Path, *arguments: str) -> Generator[Up]:
 
 def _end(process: "subprocess.Popen[str]") -> None:
     try:
-        process.wait(timeout=60)
+        process.wait(timeout=120)
     except subprocess.TimeoutExpired:
         process.kill()
 
