@@ -131,9 +131,10 @@ def test_a_job_that_was_deleted_is_made_anew(here: Site, kubelet: Kubelet) -> No
     here.wait_until_ready("other")
 
 
-def test_an_evicted_server_is_replaced_and_serves_again(here: Site) -> None:
+def test_an_evicted_server_is_replaced_even_where_the_secret_that_it_mounts_was_deleted(here: Site) -> None:
     here.deploy("scaling", here.model_file(), replicas=1)
     here.wait_until_ready("scaling")
+    here.api.delete(here.path("secrets", "forebay-repository-token"))
     before = {pod["metadata"]["uid"] for pod in here.all("pods")}
     for pod in here.all("pods"):
         name = pod["metadata"]["name"]

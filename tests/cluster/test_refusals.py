@@ -119,9 +119,51 @@ def test_an_admission_policy_that_refuses_is_named_and_lifting_it_is_enough(here
     here.wait_for_summary("scaling", "Ready: 1 of 1", timeout_s=120)
 
 
-def _is_refused(here: Site, job: Json) -> bool:
+def test_a_webhook_that_does_not_answer_is_named_and_taking_it_away_is_enough(here: Site) -> None:
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    name = f"away-{os.getpid()}"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["services"]}
+    webhook = {
+        "name": "away.forebay.dev",
+        # Nothing listens there.
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "rules": [rule],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": here.namespace}},
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    here.api.create(path, {"metadata": {"name": name}, "webhooks": [webhook]})
     try:
-        here.api.create(f"{here.path('jobs')}?dryRun=All", job)
+        probe = {"metadata": {"name": "probe"}, "spec": {"type": "ExternalName", "externalName": "probe.example.com"}}
+        eventually(lambda: _is_refused(here, probe, "services"), "the webhook is not asked")
+        here.deploy("hooked", here.model_file())
+        summary = here.wait_for_summary("hooked", 'failed calling webhook "away.forebay.dev"')
+        assert "see that it answers, or exempt Forebay's objects from it" in summary
+    finally:
+        here.api.delete(f"{path}/{name}")
+    eventually(lambda: here.api.find(here.path("services", "hooked")), "the Service is not made", 150)
+    eventually(lambda: "But" not in here.summary("hooked"), lambda: f"the trouble stays: {here.summary('hooked')}")
+
+
+def test_a_store_that_is_away_is_named_and_bringing_it_back_is_enough(here: Site, kubelet: Kubelet) -> None:
+    assert kubelet is not None
+    store = here.folder / "store"
+    store.rename(here.folder / "elsewhere")
+    store.write_text("in the way")
+    try:
+        here.deploy("scaling", here.model_file(19.0))
+        summary = here.wait_for_summary("scaling", "its conversion failed at", 120)
+        assert "store" in summary
+    finally:
+        store.unlink()
+        (here.folder / "elsewhere").rename(store)
+    here.wait_for_summary("scaling", "Ready: 1 of 1", 300)
+
+
+def _is_refused(here: Site, content: Json, kind: str = "jobs") -> bool:
+    try:
+        here.api.create(f"{here.path(kind)}?dryRun=All", content)
     except ApiError:
         return True
     return False

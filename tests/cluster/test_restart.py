@@ -1,10 +1,12 @@
 """An operator that is killed and started again goes on where it was: nothing lost, nothing done twice."""
 
+import contextlib
 import json
 from typing import Any
 
-from cluster_api import Json, eventually
+from cluster_api import ApiError, Json, eventually
 from cluster_control_plane import ControlPlane
+from cluster_kubelet import Kubelet
 from cluster_operator import OperatorProcess
 from cluster_site import Site
 
@@ -77,24 +79,65 @@ def _let_it_look_around(operator: OperatorProcess, steps: int) -> None:
     eventually(lambda: stepped() >= before + steps, "the operator does not step")
 
 
-def test_an_operator_that_is_killed_after_each_thing_it_made_makes_nothing_twice(
+def test_an_operator_that_is_killed_after_each_thing_it_did_loses_nothing_and_does_nothing_twice(
     control_plane: ControlPlane, here: Site
 ) -> None:
     kubelet = here.start_kubelet()
     kubelet.held.update(("conversion", "server"))
     operator = here.start_operator()
     here.deploy("scaling", here.model_file())
-    for kind, component in (("jobs", "conversion"), ("deployments", "server")):
-        here.one(kind)
+    for done, released in (
+        (lambda: here.all("services"), ""),
+        (lambda: here.all("jobs"), "conversion"),
+        (lambda: here.all("deployments"), "server"),
+        (lambda: _holds(here, kubelet), ""),
+    ):
+        eventually(done, "the operator does not go on", 180)
         operator.kill()
         operator.start()
-        kubelet.held.discard(component)
-    here.wait_until_ready("scaling")
+        kubelet.held.discard(released)
+    here.wait_until_ready("scaling", timeout_s=180)
     made = [each for each in _writes(control_plane, here) if each["verb"] == "create" or _is_first(each)]
     jobs = {each["objectRef"].get("name") for each in made if each["objectRef"]["resource"] == "jobs"}
     assert len(jobs) <= 1
     assert len(kubelet.pods("server")) == 1
     assert len(here.all("deployments")) == 1
+    here.api.delete(here.path("modeldeployments", "scaling"))
+    operator.kill()
+    operator.start()
+    for kind in ("services", "jobs", "pods", "deployments", "secrets"):
+        here.wait_until_none(kind)
+
+
+def _holds(here: Site, kubelet: Kubelet) -> bool:
+    """Whether a server was told to load something."""
+    with contextlib.suppress(OSError, ApiError):
+        return any(here.index(pod.address) for pod in kubelet.pods("server"))
+    return False
+
+
+def test_an_operator_that_makes_servers_differently_moves_models_and_converts_nothing_again(
+    control_plane: ControlPlane, here: Site
+) -> None:
+    kubelet = here.start_kubelet()
+    first = here.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 3000})
+    here.deploy("scaling", here.model_file())
+    here.wait_until_ready("scaling", timeout_s=180)
+    (before,) = here.all("deployments")
+    first.stop()
+    written = len(_writes(control_plane, here))
+    images = {"cpuImage": "forebay/runtime:newer", "gpuImage": "forebay/runtime:newer", "drainSeconds": 30}
+    here.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 3000}, servers=images)
+
+    def moved() -> bool:
+        return [each["metadata"]["uid"] for each in here.all("deployments")] not in ([], [before["metadata"]["uid"]])
+
+    eventually(moved, "there is no server of the new kind", 180)
+    eventually(lambda: len(here.all("deployments")) == 1, "servers of the old kind stay", 180)
+    here.wait_until_ready("scaling", timeout_s=180)
+    eventually(lambda: len(kubelet.pods("server")) == 1, "the old server does not end", 180)
+    assert here.infer(kubelet.pods("server")[0], "scaling", [1.0, 1.0, 1.0, 1.0]) == [3.0] * 4
+    assert not [each for each in _what(_writes(control_plane, here, written)) if each.startswith("create jobs")]
 
 
 def _is_first(entry: Json) -> bool:

@@ -14,6 +14,7 @@ _REMEDIES: Final = (
         ("exceeded quota", "must specify"),
         "raise the ResourceQuota of the namespace, or free what counts against it",
     ),
+    (("failed calling webhook",), "see that it answers, or exempt Forebay's objects from it"),
     (("admission webhook",), "change what the webhook asks for, or exempt Forebay's objects from it"),
     (("PodSecurity", "LimitRange"), "allow it in the namespace's policy, or change the pod template"),
     (("field not declared in schema",), "upgrade the CustomResourceDefinition to the operator's version"),

@@ -4,13 +4,17 @@ They are owned by the namespace's ModelDeployments, so that they go with the las
 own them: if all of these go at once, the Secrets may be gone for the moment that it takes to see it and make them anew.
 """
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from typing import Final
 
-from forebay_operator.manifests.kinds import SECRETS
+from forebay_operator.manifests.kinds import SECRETS, Json, ref_of
 from forebay_operator.manifests.owners import Owner
 from forebay_operator.manifests.secret import repository_token, store_credentials
 from forebay_operator.worlds.kubernetes.servers import Tokens
 from forebay_operator.worlds.kubernetes.writer import Writer
+
+_DOUBT_S: Final = 60.0
+"""How often they are applied again in a namespace where pods do not start."""
 
 
 class Secrets:
@@ -28,14 +32,22 @@ class Secrets:
         self._tokens = tokens
         self._store_environment = store_environment
         self._owners_in = owners_in
+        self._doubted_at: dict[str, float] = {}
 
-    def keep(self, with_servers: Set[str], with_conversions: Set[str]) -> None:
+    def keep(self, with_servers: Set[str], with_conversions: Set[str], stuck: Set[str], now: float) -> None:
+        """`stuck`: namespaces where pods do not start. Somebody may have deleted what they mount, nothing else shows it."""
         for namespace in sorted(with_servers | with_conversions):
-            if owners := self._owners_in(namespace):
-                self._keep(namespace, owners, has_servers=namespace in with_servers)
+            is_doubtful = namespace in stuck and now - self._doubted_at.get(namespace, 0.0) > _DOUBT_S
+            if is_doubtful:
+                self._doubted_at[namespace] = now
+            owners = self._owners_in(namespace)
+            for manifest in self._manifests(namespace, owners, has_servers=namespace in with_servers) if owners else ():
+                if is_doubtful:
+                    self._writer.doubt(ref_of(SECRETS, manifest))
+                self._writer.apply_once(SECRETS, manifest)
 
-    def _keep(self, namespace: str, owners: Sequence[Owner], *, has_servers: bool) -> None:
+    def _manifests(self, namespace: str, owners: Sequence[Owner], *, has_servers: bool) -> Iterator[Json]:
         if has_servers:
-            self._writer.apply_once(SECRETS, repository_token(namespace, self._tokens.of(namespace), owners))
+            yield repository_token(namespace, self._tokens.of(namespace), owners)
         if self._store_environment:
-            self._writer.apply_once(SECRETS, store_credentials(namespace, self._store_environment, owners))
+            yield store_credentials(namespace, self._store_environment, owners)

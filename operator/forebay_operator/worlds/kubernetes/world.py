@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from forebay_operator.domain.actions import (
     Action,
@@ -28,6 +29,8 @@ from forebay_operator.worlds.kubernetes.routes import RouteHistory
 from forebay_operator.worlds.kubernetes.secrets import Secrets
 from forebay_operator.worlds.kubernetes.servers import Servers
 from forebay_operator.worlds.kubernetes.statuses import Statuses
+
+_STUCK_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +123,16 @@ class KubernetesWorld:
         parts = self._parts
         parts.pools.keep()
         parts.conversions.keep()
-        parts.secrets.keep(parts.pools.namespaces(), parts.conversions.namespaces())
+        parts.secrets.keep(parts.pools.namespaces(), parts.conversions.namespaces(), self._stuck(), self._clock.now())
         # Before Services, of which there may be thousands to make: people wait for what is said.
         parts.statuses.keep()
         parts.addresses.keep()
+
+    def _stuck(self) -> set[str]:
+        """Namespaces where a server should have started by now."""
+        before = self._clock.now() - _STUCK_S
+        return {
+            server.pool.namespace
+            for server in self._servers
+            if server.phase is ServerPhase.STARTING and server.started_at < before
+        }

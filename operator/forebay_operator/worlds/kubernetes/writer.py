@@ -121,6 +121,10 @@ class Writer:
         if self._written.get((ref, "")) != (digest, 0):
             self._begin(ref, "", self._apply_unwatched(kind, ref, manifest, digest))
 
+    def doubt(self, ref: Ref) -> None:
+        """An object that is not watched may not be as it was applied."""
+        self._written.pop((ref, ""), None)
+
     def annotate(self, kind: Kind, live: Seen, annotations: Mapping[str, str]) -> None:
         """Have these annotations of ours, and no others, on an object that somebody else made."""
         metadata = {"name": live.name, "namespace": live.namespace, "uid": live.uid}
