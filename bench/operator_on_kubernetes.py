@@ -285,14 +285,14 @@ class Bench:
         Seeder(self._plane).seed(models)
         print(f"{models} ModelDeployments made in {time.monotonic() - began:.0f} s")
 
-    def life(self, name: str, models: int) -> None:
-        """Start, settle, rest, act."""
+    def life(self, name: str, models: int, least: int) -> None:
+        """Start, settle after at least so many writes, rest, act."""
         before, began = self._writes(), time.monotonic()
         self._operator.start()
         eventually(lambda: self._operator.said("the first step is taken"), self._operator.tail, 300)
         use = Use.of(self._operator.pid)
         print(f"{name}: acts after {time.monotonic() - began:.1f} s, {use.cpu_s:.1f} s of a core; {use.memory_mb:.0f} MB")
-        writes = self._settle()
+        writes = self._settle(least)
         use = Use.of(self._operator.pid)
         print(
             f"{name}: {writes - before} writes, the last after {time.monotonic() - began:.0f} s; "
@@ -320,10 +320,10 @@ class Bench:
             return bool(self._api.get(_PATH))
         return False
 
-    def _settle(self) -> int:
-        """How much was written when nothing more was for three looks."""
+    def _settle(self, least: int) -> int:
+        """How much was written when nothing more was for some looks."""
         counts: list[int] = []
-        while len(counts) < _SAME or len(set(counts[-_SAME:])) > 1:
+        while len(counts) < _SAME or len(set(counts[-_SAME:])) > 1 or counts[-1] < least:
             time.sleep(_LOOK_S)
             self._pods.tend()
             counts.append(self._writes())
@@ -378,8 +378,8 @@ def cluster(models: int) -> None:
             bench = Bench(plane, Path(folder))
             bench.prepare(models)
             with stand_ins(bench.addresses, []):
-                bench.life("first life", models)
-                bench.life("second life", models)
+                bench.life("first life", models, 2 * models)
+                bench.life("second life", models, 0)
         finally:
             plane.stop()
 
