@@ -6,6 +6,7 @@ import pytest
 
 from forebay_operator.domain.actions import CollectArtifact, SetRoutes
 from forebay_operator.domain.deployment import Autoscaling
+from forebay_operator.domain.fleet import ReplicaKey
 from forebay_operator.domain.routes import Route, RouteState, WeightedVersion
 from forebay_operator.domain.snapshot import HoldingPhase, ServerPhase
 from forebay_operator.domain.status import DeploymentStatus, ScalingDecision, ScalingStatus
@@ -71,7 +72,7 @@ SOUND = {
         unload_order(), deployment=TWO_REVISIONS, servers=CROWDED, routes=(HELD,)
     ),
     "an order to unload is given again": a_moment(
-        unload_order(), servers=(READY_1,), routes=(HELD,), acknowledged=None, given_before=(unload_order(),)
+        unload_order(), servers=(READY_1,), routes=(HELD,), acknowledged=None, given_before=(ReplicaKey("a", "digits", 1),)
     ),
     "bounds are kept": a_moment(a_write(a_status(1, wanted=3)), deployment=a_deployment(ONE_TO_THREE), routes=(HELD,)),
     "what was wanted stays while demand is unknown": a_moment(

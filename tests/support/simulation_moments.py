@@ -2,6 +2,7 @@
 
 from forebay_operator.domain.actions import Action, LoadReplica, UnloadReplica, WriteStatus
 from forebay_operator.domain.deployment import Deployment, DeploymentSpec, Serving
+from forebay_operator.domain.fleet import ReplicaKey
 from forebay_operator.domain.routes import Endpoint, Route
 from forebay_operator.domain.snapshot import GatewayDemand, Holding, HoldingPhase, Server, ServerPhase, Snapshot
 from forebay_operator.domain.status import (
@@ -102,7 +103,7 @@ def a_moment(
     last_arrival: float = NOW,
     said: int | None = None,
     with_memory: tuple[Action, ...] | None = None,
-    given_before: tuple[UnloadReplica, ...] = (),
+    given_before: tuple[ReplicaKey, ...] = (),
     seconds: float = 10.0,
 ) -> Moment:
     return Moment(

@@ -40,6 +40,8 @@ class Order:
     """An unload of something that the server's page has not shown: its load may still be on its way."""
     until: float = 0.0
     """A load is given again until then even if it shows: it takes back an unload that may arrive later."""
+    overtaken: bool = False
+    """Another order for the same model was given to the server later: one that saw that first ignores this one's sequence."""
 
 
 class ReplicaStage(enum.Enum):

@@ -5,7 +5,7 @@ knows which of the two the server has seen.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from forebay_operator.domain import routes
 from forebay_operator.domain.actions import LoadReplica, UnloadReplica
@@ -69,13 +69,27 @@ class OrderBook:
     def _order(self, key: ReplicaKey, address: ModelAddress, kind: OrderKind, *, blind: bool = False) -> Order:
         order = self.before.get(key)
         if order is None or order.kind is not kind:
-            self.last_sequence = max(self.last_sequence + 1, int(self.now * 1000))
             until = self.now + _LATE_S if order is not None and kind is OrderKind.LOAD else 0.0
             order = Order(
-                key=key, address=address, kind=kind, sequence=self.last_sequence, at=self.now, blind=blind, until=until
+                key=key, address=address, kind=kind, sequence=self._next_sequence(), at=self.now, blind=blind, until=until
             )
+        elif order.overtaken:
+            order = replace(order, sequence=self._next_sequence(), overtaken=False)
         self.orders[key] = order
         return order
+
+    def _next_sequence(self) -> int:
+        self.last_sequence = max(self.last_sequence + 1, int(self.now * 1000))
+        return self.last_sequence
+
+    def mark_overtaken(self) -> None:
+        """Have orders that are followed by another one for the same model and server take a new sequence when given again."""
+        newest: dict[tuple[str, str], int] = {}
+        for key, order in self.orders.items():
+            newest[key.server, key.model] = max(order.sequence, newest.get((key.server, key.model), 0))
+        for key, order in self.orders.items():
+            if order.sequence < newest[key.server, key.model] and not order.overtaken:
+                self.orders[key] = replace(order, overtaken=True)
 
 
 def give(
@@ -103,6 +117,7 @@ def give(
         if address not in known:
             for replica in replicas:
                 book.unload(replica, may_be_sent)
+    book.mark_overtaken()
 
 
 def _give_loads(book: OrderBook, each: Outcome, fleet: Fleet) -> None:

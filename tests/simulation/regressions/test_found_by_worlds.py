@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from forebay_operator.domain.deployment import Autoscaling, Placement
+from forebay_operator.domain.deployment import Autoscaling, Placement, Serving
 from forebay_operator.domain.snapshot import Capacity, DeviceClass, HoldingPhase
 from forebay_operator.worlds.simulated.arrivals import Bursts, Even, Recorded
 from forebay_operator.worlds.simulated.faults import (
@@ -167,3 +167,12 @@ def test_a_model_of_which_only_a_part_has_room_where_it_should_be_has_no_more_re
     simulation, _ = course_of(replace(a_story(*edits), capacity=capacity))
     kinds = [server.pool.device.kind for server in simulation.world.fleet.ready()]
     assert sorted(kinds) == ["gpu", "simulated"]
+
+
+@pytest.mark.parametrize("seed", [2, 4, 9])
+def test_a_lost_load_is_not_ignored_for_ever_because_an_unload_of_the_same_model_came_after_it(seed: int) -> None:
+    """The load was given again with a sequence below that of the unload, which the server had seen."""
+    slow = replace(SMALL, load_s=8.0)
+    edits = (applied(a_spec()), applied(a_spec(serving=Serving(max_batch_size=8)), at=7.0))
+    faults = (ActionsLost(at=10.0, seconds=6.0, share=0.5),)
+    course_of(replace(a_story(*edits, servers=1, behaviour=slow, faults=faults), seed=seed))

@@ -132,3 +132,21 @@ def test_an_unload_names_the_version() -> None:
     book = a_book()
     book.unload(a_replica(version=3), nowhere)
     assert book.actions == [UnloadReplica(server="s-1", address=DIGITS, version=3, sequence=int(NOW * 1000))]
+
+
+def test_an_order_that_another_one_overtook_is_given_again_with_a_sequence_that_counts() -> None:
+    """A server ignores what is older than the newest order that it has seen for the model."""
+    newer = replace(RECORD, number=2)
+    book = a_book()
+    book.load(a_server(), DIGITS, newer)
+    book.unload(a_replica("s-1", 1), nowhere)
+    book.mark_overtaken()
+    first, unload = (action.sequence for action in book.actions)
+    again = a_book(*book.orders.values(), now=NOW + 1, last_sequence=book.last_sequence)
+    again.load(a_server(), DIGITS, newer)
+    again.mark_overtaken()
+    assert again.actions[0].sequence > unload > first
+    last = a_book(*again.orders.values(), now=NOW + 2, last_sequence=again.last_sequence)
+    last.load(a_server(), DIGITS, newer)
+    assert last.actions == again.actions
+    assert last.orders[ReplicaKey("s-1", "digits", 2)].at == NOW

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from forebay_operator.domain.actions import Action, CollectArtifact, LoadReplica, ResizePool, SetRoutes, UnloadReplica
 from forebay_operator.domain.deployment import Deployment
+from forebay_operator.domain.fleet import ReplicaKey
 from forebay_operator.domain.routes import Route, RouteState, WeightedVersion
 from forebay_operator.domain.snapshot import Holding, HoldingPhase, Server, ServerPhase
 from forebay_operator.worlds.simulated.moment import Moment
@@ -112,7 +113,7 @@ def _no_swap(moment: Moment, deployment: Deployment, ready: list[tuple[Server, H
 def unloaded_only_when_no_request_can_come(moment: Moment) -> Iterator[str]:
     for order in moment.unloads:
         server = moment.servers.get(order.server)
-        if order in moment.given_before:
+        if ReplicaKey(order.server, order.address.name, order.version) in moment.given_before:
             continue
         phases = [
             holding.phase

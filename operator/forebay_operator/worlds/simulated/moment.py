@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from forebay_operator.domain.actions import Action, LoadReplica, ResizePool, SetRoutes, UnloadReplica, WriteStatus
 from forebay_operator.domain.deployment import Deployment, Placement
+from forebay_operator.domain.fleet import ReplicaKey
 from forebay_operator.domain.routes import Route
 from forebay_operator.domain.snapshot import DeviceClass, Holding, HoldingPhase, Pool, Server, ServerPhase, Snapshot
 from forebay_operator.domain.status import Artifact, DeploymentStatus, FootprintSource, RevisionRecord
@@ -28,7 +29,7 @@ class Moment:
     """Time of the newest request of each model."""
     said: Mapping[str, int]
     """By uid: the replicas wanted, as the step said last, even if the status was lost; without memory, as the status says."""
-    given_before: Set[UnloadReplica]
+    given_before: Set[ReplicaKey]
     """Orders to unload of steps before: one that is given again decides nothing new."""
     failed_before: Set[tuple[ModelAddress, int]]
     """Versions of which a load was seen to fail."""
@@ -96,10 +97,7 @@ class Moment:
 
     def is_new_end(self, server: Server, holding: Holding) -> bool:
         """Whether it is this step that ends a replica, and no order of before that is only given again."""
-        key = (server.name, holding.model, holding.version)
-        return self.ends(server, holding) and not any(
-            (order.server, order.address.name, order.version) == key for order in self.unloads if order in self.given_before
-        )
+        return self.ends(server, holding) and ReplicaKey(server.name, holding.model, holding.version) not in self.given_before
 
     def ready_replicas(self, deployment: Deployment) -> list[tuple[Server, Holding]]:
         """Replicas of this very ModelDeployment that answer: of a revision and an artifact of its own."""

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from forebay_operator.domain.actions import Action, LoadReplica, UnloadReplica, WriteStatus
+from forebay_operator.domain.actions import Action, LoadReplica, WriteStatus
+from forebay_operator.domain.fleet import OrderKind
 from forebay_operator.domain.memory import Memory
 from forebay_operator.domain.snapshot import HoldingPhase, Snapshot
 from forebay_operator.domain.step import StepResult, step
@@ -76,7 +77,6 @@ class Simulation:
     _forgotten: Memory | None = None
     """What the controller knew before it was restarted, until its first step."""
     _said: dict[str, int] = field(default_factory=dict[str, int])
-    _given: set[UnloadReplica] = field(default_factory=set[UnloadReplica])
     _failed: set[tuple[ModelAddress, int]] = field(default_factory=set[tuple[ModelAddress, int]])
     _told_until: float = -1.0
     _last_moment: Moment | None = None
@@ -132,7 +132,7 @@ class Simulation:
             digests={deployment.uid: self.world.digests_of(deployment.uid) for deployment in snapshot.deployments},
             last_arrival=self.world.ledger.last_arrival,
             said=self._said if self._forgotten is None else _said_by_statuses(snapshot),
-            given_before=self._given,
+            given_before={key for key, order in self.memory.orders.items() if order.kind is OrderKind.UNLOAD},
             failed_before=self._failed,
             remembers_s=self.world.seconds - self._memory_since,
             orders_are_late=snapshot.now <= self.world.delivery.late_until + PAGE_S,
@@ -151,7 +151,6 @@ class Simulation:
             action.uid: action.status.scaling.wanted for action in moment.statuses if action.status.scaling is not None
         }
         self.actions.update(type(action).__name__ for action in moment.actions)
-        self._given.update(moment.unloads)
         self._failed.update(_failed_in(moment.snapshot))
         self._last_moment = moment
         if any(not _is_asking_again(action, moment) for action in moment.actions):
