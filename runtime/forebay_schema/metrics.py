@@ -20,6 +20,9 @@ EXECUTING: Final = "forebay_model_executing"
 MODEL_MEMORY: Final = "forebay_model_memory_bytes"
 """Footprint of a loaded version on the device, as measured at load."""
 
+REFUSED_MEMORY: Final = "forebay_model_refused_memory_bytes"
+"""Device memory that a version was found to take whose load was refused for that, until it is loaded or unloaded."""
+
 MODEL_INSTANCES: Final = "forebay_model_instances"
 
 MODEL_INFO: Final = "forebay_model_info"

@@ -130,8 +130,11 @@ def test_a_load_that_passes_the_devices_memory_is_refused_with_numbers(explicit:
     assert refused.status == 400
     assert "it takes 12.0 MiB of device memory, 8.0 MiB of 20.0 MiB are free" in refused.json["error"]
     assert states(explicit, f"{m}-a", f"{m}-b") == {(f"{m}-a", "1"): "READY", (f"{m}-b", "1"): "UNAVAILABLE"}
+    assert explicit.metric("forebay_model_refused_memory_bytes", model=f"{m}-b", version="1") == 12 * MIB
     explicit.unload(f"{m}-a", UnloadOrder(forebay_version=1, forebay_sequence=2))
     assert explicit.load(f"{m}-b", order(store, 1, 2, memory=12 * MIB, constant=2.0)).status == 200
+    with pytest.raises(AssertionError, match="no forebay_model_refused_memory_bytes"):
+        explicit.metric("forebay_model_refused_memory_bytes", model=f"{m}-b", version="1")
 
 
 def test_a_load_that_passes_its_own_limit_is_refused_with_numbers(explicit: Server, m: str, store: Path) -> None:

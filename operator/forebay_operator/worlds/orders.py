@@ -167,8 +167,9 @@ def _key(holding: Holding) -> Key:
 
 
 def _failed(key: Key, failure: Failure, shown: Holding | None) -> Holding:
-    reason = shown.reason if shown is not None and shown.reason else failure.reason
-    return Holding(model=key[0], version=key[1], phase=HoldingPhase.FAILED, reason=reason, failed_at=failure.at)
+    if shown is None:
+        return Holding(model=key[0], version=key[1], phase=HoldingPhase.FAILED, reason=failure.reason, failed_at=failure.at)
+    return dataclasses.replace(shown, reason=shown.reason or failure.reason, failed_at=failure.at)
 
 
 def _refusal(text: str) -> str:

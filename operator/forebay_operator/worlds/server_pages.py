@@ -25,6 +25,7 @@ _FAMILIES: Final = (
     metrics.BUSY_SECONDS,
     metrics.EXECUTING,
     metrics.MODEL_MEMORY,
+    metrics.REFUSED_MEMORY,
     metrics.MODEL_INSTANCES,
     metrics.MODEL_INFO,
     metrics.SERVER_DRAINING,
@@ -121,6 +122,7 @@ def _holding(entry: IndexEntry, page: MetricsPage) -> Holding | None:
         executing=_whole(figures.get(metrics.EXECUTING)),
         busy_seconds=figures.get(metrics.BUSY_SECONDS),
         completed=int(sum(answered)) if answered else None,
+        refused_bytes=_whole(figures.get(metrics.REFUSED_MEMORY)),
     )
 
 

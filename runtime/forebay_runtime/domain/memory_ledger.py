@@ -13,6 +13,8 @@ class DoesNotFit:
     """Why a version may not be loaded, with the numbers."""
 
     reason: str
+    needed_bytes: int
+    """What it takes of the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,13 @@ class MemoryLedger:
         What the same version holds already counts as well: both are in memory while one replaces the other.
         """
         if limit and footprint > limit:
-            return DoesNotFit(f"it takes {_mib(footprint)} of device memory, its own limit is {_mib(limit)}")
+            return DoesNotFit(f"it takes {_mib(footprint)} of device memory, its own limit is {_mib(limit)}", footprint)
         free = self.total - self.used
         if footprint > free:
             return DoesNotFit(
                 f"it takes {_mib(footprint)} of device memory, {_mib(max(0, free))} of {_mib(self.total)} are free"
-                f" ({_mib(self.used)} in use by {len(self.held)} loaded versions)"
+                f" ({_mib(self.used)} in use by {len(self.held)} loaded versions)",
+                footprint,
             )
         return None
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from forebay_runtime.domain.orders import VersionKey
 from forebay_runtime.engine.devices import Device
 from forebay_runtime.protocol.http_answers import TEXT, HttpAnswer, error_body
 from forebay_runtime.server.http_connection import Exchange
@@ -116,12 +117,18 @@ def page(data_plane: DataPlane, device: Device) -> str:
     loaded = sorted(data_plane.store.loaded(), key=lambda version: version.key)
     lines: list[str] = []
     for family in FAMILIES:
-        samples = ((_labels(version), family.value(version)) for version in loaded)
+        samples = ((_labels(version.key), family.value(version)) for version in loaded)
         lines += _family(family.name, family.kind, family.help, samples)
     lines += _family(
         metrics.REQUEST_FAILURE, "counter", "Number of failed inference requests, all batch sizes", _failures(loaded)
     )
     lines += _family(metrics.MODEL_INFO, "gauge", "What the version is, always 1", ((_info(version), 1) for version in loaded))
+    lines += _family(
+        metrics.REFUSED_MEMORY,
+        "gauge",
+        "Device memory that the version was found to take, for which its load was refused",
+        ((_labels(key), needed) for key, needed in sorted(data_plane.store.refused())),
+    )
     lines += _family(
         metrics.DEVICE_MEMORY,
         "gauge",
@@ -146,18 +153,18 @@ def _family(name: str, kind: str, text: str, samples: Iterable[tuple[Labels, Num
         yield f"{name}{{{inner}}} {value}" if inner else f"{name} {value}"
 
 
-def _labels(loaded: LoadedVersion) -> Labels:
-    return (("model", loaded.key.model), ("version", str(loaded.key.version)))
+def _labels(key: VersionKey) -> Labels:
+    return (("model", key.model), ("version", str(key.version)))
 
 
 def _info(loaded: LoadedVersion) -> Labels:
-    return (*_labels(loaded), ("digest", loaded.origin.digest), ("provider", loaded.provider))
+    return (*_labels(loaded.key), ("digest", loaded.origin.digest), ("provider", loaded.provider))
 
 
 def _failures(loaded: Sequence[LoadedVersion]) -> Iterator[tuple[Labels, Number]]:
     for version in loaded:
         for reason in FailureReason:
-            yield (*_labels(version), ("reason", reason.value)), version.statistics.failures[reason]
+            yield (*_labels(version.key), ("reason", reason.value)), version.statistics.failures[reason]
 
 
 def _escaped(text: str) -> str:

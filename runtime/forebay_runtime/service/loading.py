@@ -41,6 +41,11 @@ _CPU_KIND: Final = "KIND_CPU"
 class LoadRefusedError(RuntimeError):
     """A version that may not stay on this device; the message has the numbers."""
 
+    def __init__(self, reason: str, needed_bytes: int = 0) -> None:
+        """`needed_bytes`: the device memory that it was found to take, where it is refused for that."""
+        super().__init__(reason)
+        self.needed_bytes = needed_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Footing:
@@ -141,7 +146,7 @@ class Loader:
     def _check(self, footing: Footing, footprint: int) -> None:
         refusal = self._ledger.check(footprint, footing.memory_limit)
         if isinstance(refusal, DoesNotFit):
-            raise LoadRefusedError(refusal.reason)
+            raise LoadRefusedError(refusal.reason, refusal.needed_bytes)
 
     def _check_batches(self, session: OnnxSession, served: ServedAs) -> None:
         """Refuse before the warm-up what cannot succeed: it would take the memory of all that is served here."""
@@ -151,7 +156,8 @@ class Loader:
         if isinstance(refusal, DoesNotFit):
             raise LoadRefusedError(
                 f"the inputs and outputs of {served.instances} batches of {max(1, rows)} rows are too large: {refusal.reason};"
-                " lower max_batch_size or the number of instances"
+                " lower max_batch_size or the number of instances",
+                refusal.needed_bytes,
             )
 
     def _version(self, footing: Footing, loaded: _Loaded) -> LoadedVersion:

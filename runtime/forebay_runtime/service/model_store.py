@@ -15,6 +15,8 @@ class Slot:
 
     state: State = State.UNKNOWN
     reason: str = ""
+    refused_bytes: int = 0
+    """The device memory that it was found to take, where it was refused for that."""
     loaded: LoadedVersion | None = None
 
 
@@ -44,16 +46,24 @@ class ModelStore:
     def slot(self, key: VersionKey) -> Slot:
         return self._models.get(key.model, {}).get(key.version) or Slot()
 
-    def advance(self, key: VersionKey, event: Event, reason: str = "") -> Slot:
+    def advance(self, key: VersionKey, event: Event, reason: str = "", refused_bytes: int = 0) -> Slot:
         """Move a version on in its life."""
         slot = self._models.setdefault(key.model, {}).setdefault(key.version, Slot())
         slot.state = advance(slot.state, event)
         slot.reason = reason
+        slot.refused_bytes = refused_bytes
         return slot
 
     def loaded(self) -> Iterator[LoadedVersion]:
         """All that is loaded, unloading versions included, replaced ones not."""
         return (slot.loaded for slots in self._models.values() for slot in slots.values() if slot.loaded is not None)
+
+    def refused(self) -> Iterator[tuple[VersionKey, int]]:
+        """Versions that were found to take more memory than they may, and how much that is."""
+        for model, slots in self._models.items():
+            for version, slot in slots.items():
+                if slot.state is State.UNAVAILABLE and slot.refused_bytes:
+                    yield VersionKey(model, version), slot.refused_bytes
 
     def retire(self, replaced: LoadedVersion) -> None:
         """Another took its place; it still answers what is in it."""

@@ -278,6 +278,8 @@ class RepositoryControl:
         replaced = self._store.advance(key, Event.LOAD_ORDERED).loaded
         try:
             loaded = await self._loader.load(await footing())
+        except LoadRefusedError as error:
+            raise self._load_failed(key, str(error), error.needed_bytes) from None
         except _PROBLEMS as error:
             raise self._load_failed(key, str(error)) from None
         except Exception as error:
@@ -288,8 +290,8 @@ class RepositoryControl:
             self._store.retire(replaced)
             self._in_background(self._let_go(replaced))
 
-    def _load_failed(self, key: VersionKey, reason: str) -> InvalidArgumentError:
-        self._store.advance(key, Event.LOAD_FAILED, reason)
+    def _load_failed(self, key: VersionKey, reason: str, refused_bytes: int = 0) -> InvalidArgumentError:
+        self._store.advance(key, Event.LOAD_FAILED, reason, refused_bytes)
         _log.error("model not loaded", model=key.model, version=key.version, reason=reason)
         return InvalidArgumentError(
             f"load failed for model '{key.model}': version {key.version} is at UNAVAILABLE state: {reason};"

@@ -99,9 +99,12 @@ def test_what_does_not_fit_is_refused_with_numbers() -> None:
     ledger = MemoryLedger(10 * MIB).with_version(ONE, 6 * MIB)
     assert ledger.check(4 * MIB) is None
     assert ledger.check(5 * MIB) == DoesNotFit(
-        "it takes 5.0 MiB of device memory, 4.0 MiB of 10.0 MiB are free (6.0 MiB in use by 1 loaded versions)"
+        "it takes 5.0 MiB of device memory, 4.0 MiB of 10.0 MiB are free (6.0 MiB in use by 1 loaded versions)",
+        5 * MIB,
     )
-    assert ledger.check(3 * MIB, limit=2 * MIB) == DoesNotFit("it takes 3.0 MiB of device memory, its own limit is 2.0 MiB")
+    assert ledger.check(3 * MIB, limit=2 * MIB) == DoesNotFit(
+        "it takes 3.0 MiB of device memory, its own limit is 2.0 MiB", 3 * MIB
+    )
     assert ledger.without(ONE, 6 * MIB).check(10 * MIB) is None
 
 

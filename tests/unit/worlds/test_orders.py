@@ -146,8 +146,9 @@ async def test_a_refusal_stays_with_its_time_until_it_is_unloaded_though_no_page
 
 async def test_a_failure_that_only_the_pages_tell_of_is_dated_and_settled_by_an_unload_while_they_still_show_it() -> None:
     async with _played() as server:
-        server.orders.pages_show((FAILED,))
-        assert server.orders.holdings() == (replace(FAILED, failed_at=100.0),)
+        failed = replace(FAILED, refused_bytes=8 << 30)
+        server.orders.pages_show((failed,))
+        assert server.orders.holdings() == (replace(failed, failed_at=100.0),)
         server.unload()
         assert server.orders.holdings() == ()
         server.orders.pages_show((FAILED,))

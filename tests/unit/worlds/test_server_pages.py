@@ -54,6 +54,14 @@ def test_what_failed_to_load_says_why() -> None:
     assert (holding.phase, holding.reason) == (HoldingPhase.FAILED, "needs 8 GiB, 2 GiB are free")
 
 
+def test_what_needs_more_than_there_is_says_how_much() -> None:
+    failed = IndexEntry(name="digits", version="3", state="UNAVAILABLE", reason="needs 8 GiB, 2 GiB are free")
+
+    (holding,) = holdings_of([failed], read_metrics(b'forebay_model_refused_memory_bytes{model="digits",version="3"} 8e9'))
+
+    assert holding.refused_bytes == 8_000_000_000
+
+
 def test_what_was_unloaded_is_not_held() -> None:
     gone = IndexEntry(name="digits", version="1", state="UNAVAILABLE", reason="unloaded")
 
