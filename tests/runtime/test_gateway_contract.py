@@ -23,6 +23,8 @@ from runtime_servers import Server, requests_in_background, running_server, wait
 
 DATA, HEADERS, SETTINGS = 0, 1, 4
 END_STREAM, END_HEADERS = 1, 4
+PATIENCE_S = 300.0
+"""For what begins a thousand threads."""
 ONES = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}]}
 
 
@@ -195,8 +197,8 @@ def test_no_grpc_call_waits_where_queue_depth_does_not_show_it(stuck: Server) ->
 
     with triton_grpc.InferenceServerClient(f"127.0.0.1:{stuck.grpc}") as client:
         calls = [client.async_infer("m", [given], answered) for _ in range(INFER_CALLS + 3)]
-        wait_for(lambda: under_way(stuck) == INFER_CALLS, "all calls but three wait")
-        wait_for(lambda: len(refusals) == 3, "the three are refused")
+        wait_for(lambda: under_way(stuck) == INFER_CALLS, "all calls but three wait", PATIENCE_S)
+        wait_for(lambda: len(refusals) == 3, "the three are refused", PATIENCE_S)
         assert {(refusal.status(), refusal.message()) for refusal in refusals} == {
             (
                 "StatusCode.UNAVAILABLE",
@@ -211,16 +213,16 @@ def test_no_grpc_call_waits_where_queue_depth_does_not_show_it(stuck: Server) ->
         one = calls[INFER_CALLS // 2]
         assert one is not None
         one.cancel()
-        wait_for(lambda: under_way(stuck) == INFER_CALLS - 1, "one has left")
+        wait_for(lambda: under_way(stuck) == INFER_CALLS - 1, "one has left", PATIENCE_S)
 
         def taken() -> bool:
             """Its thread may be free a moment later than its place in the queue."""
             refused = len(refusals)
             client.async_infer("m", [given], answered)
-            wait_for(lambda: under_way(stuck) == INFER_CALLS or len(refusals) > refused, "it is taken or refused")
+            wait_for(lambda: under_way(stuck) == INFER_CALLS or len(refusals) > refused, "it is taken or refused", PATIENCE_S)
             return under_way(stuck) == INFER_CALLS
 
-        wait_for(taken, "there is room for one more")
+        wait_for(taken, "there is room for one more", PATIENCE_S)
         stuck.process.kill()
 
 

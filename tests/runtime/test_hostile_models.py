@@ -26,7 +26,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    arguments = ("--model-control-mode", "explicit", "--model-repository", str(repository), "--warm-up-timeout-secs", "3")
+    arguments = ("--model-control-mode", "explicit", "--model-repository", str(repository), "--warm-up-timeout-secs", "10")
     with running_server(tmp_path_factory.mktemp("server"), *arguments) as running:
         yield running
         running.process.kill()
@@ -44,7 +44,7 @@ def integers(**inputs: list[int]) -> dict[str, Any]:
 def test_a_model_that_never_ends_is_refused_and_others_are_loaded(server: Server) -> None:
     refused = load(server, "endless")
     assert refused.status == 400
-    assert "took more than 3 s (--warm-up-timeout-secs): lower max_batch_size" in refused.json["error"]
+    assert "took more than 10 s (--warm-up-timeout-secs): lower max_batch_size" in refused.json["error"]
     assert load(server, "add").status == 200
     assert server.infer_json("add", ONES).status == 200
 
