@@ -19,7 +19,6 @@ from forebay_operator.domain.revisions import identify
 from forebay_operator.domain.routes import Route
 from forebay_operator.domain.scaling import Scaling
 from forebay_operator.domain.snapshot import Conversion, ConversionId, GatewayDemand, Snapshot
-from forebay_operator.domain.status import DeploymentStatus
 from forebay_schema.addresses import ModelAddress
 
 _NO_DEMAND = GatewayDemand()
@@ -121,7 +120,7 @@ class Survey:
             serving=said.revision if said else 0,
             replicas=sight.replicas,
             fading=before.fading,
-            starting=before.starting if before.scaling else _starting(sight),
+            starting=before.starting if before.scaling else sum(not each.is_ready for each in sight.replicas),
             gateway=self.gateway(deployment.address),
             counted_since=skipped_until,
         )
@@ -130,7 +129,7 @@ class Survey:
             deployment.spec,
             before.scaling,
             seen,
-            present=before.scaling.wanted if before.scaling else _present(seen, said),
+            present=before.scaling.wanted if before.scaling else _present(sight, seen),
             hold_seconds=self._snapshot.settings.hold_seconds,
             skipped_until=skipped_until,
         )
@@ -150,13 +149,14 @@ class Survey:
         return {entry.version for route in routes for entry in route.versions}
 
 
-def _present(seen: Observation, said: DeploymentStatus | None) -> int:
-    """How many replicas were wanted, as far as can be told without memory."""
+def _present(sight: Sight, seen: Observation) -> int:
+    """How many replicas were wanted, as far as can be told without memory.
+
+    Those beyond what the status says count, unless others may just be taking over from them on outdated servers.
+    """
     there = seen.replicas_ready + seen.replicas_starting
-    return max(there, said.scaling.wanted) if said is not None and said.scaling is not None else there
-
-
-def _starting(sight: Sight) -> int:
-    """Replicas on their way, without those that take over from others on outdated servers."""
-    relieved = sum(each.is_ready and each.server.outdated for each in sight.replicas)
-    return max(0, sum(not each.is_ready for each in sight.replicas) - relieved)
+    if sight.said is None or sight.said.scaling is None:
+        return there
+    wanted = sight.said.scaling.wanted
+    relieved = sum(each.is_coming_or_here and each.server.outdated for each in sight.replicas)
+    return max(wanted, there - relieved)

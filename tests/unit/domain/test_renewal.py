@@ -17,7 +17,7 @@ from domain_builders import (
     an_address,
 )
 from forebay_operator.domain.actions import ResizePool
-from forebay_operator.domain.deployment import DeploymentSpec, Placement, Source
+from forebay_operator.domain.deployment import Autoscaling, DeploymentSpec, Placement, Source
 from forebay_operator.domain.memory import Memory
 from forebay_operator.domain.routes import RouteState
 from forebay_operator.domain.snapshot import Capacity, ServerPhase, Settings
@@ -155,3 +155,17 @@ def test_a_model_moves_within_its_devices_although_another_waits_for_a_device_of
     outdate(world, [each.name for each in world.snapshot.servers if each.pool.exclusive])
     world.settle()
     assert not held_by_outdated(world)
+
+
+def test_a_replica_and_the_one_that_takes_over_from_it_are_not_counted_as_two_when_the_memory_is_lost() -> None:
+    world = a_world(a_deployment(spec=a_spec(autoscaling=Autoscaling(min_replicas=1, max_replicas=3))), devices=3)
+    world.settle()
+    outdate(world)
+    while len(world.ready()) < 2:
+        world.step()
+    world.memory = Memory()
+    world.settle()
+    assert world.ready() == [1]
+    status = world.status()
+    assert status.scaling is not None
+    assert status.scaling.wanted == 1
