@@ -5,12 +5,16 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import pytest
+
 from cluster_api import Json, eventually
 from cluster_control_plane import ControlPlane
 from cluster_gateway import HOLD_S, ClusterGateway, account, gateway, grant, remove_pod
 from cluster_site import Site
 from gateway_clients import INFER, ask
 from gateway_processes import Backend
+
+pytestmark = pytest.mark.timeout(3 * HOLD_S)
 
 SETTINGS = {"serverIdleSeconds": 2, "serverStartSeconds": 300, "holdSeconds": HOLD_S}
 FROM_ZERO = {"minReplicas": 0, "maxReplicas": 2, "idleTimeout": "3s"}
@@ -42,7 +46,7 @@ def test_requests_that_two_gateways_hold_at_zero_are_answered_and_an_idle_model_
     two = here.exits.enter_context(gateway(here.access, here.namespace, "gateway-2"))
     here.start_operator(settings=SETTINGS)
     here.deploy("scaling", here.model_file(), autoscaling=FROM_ZERO)
-    here.wait_for_summary("scaling", "Ready at zero")
+    here.wait_for_summary("scaling", "Ready at zero", HOLD_S)
     assert not kubelet.pods("server")
     for each in (one, two):
         each.wait_until_ready()
@@ -59,9 +63,9 @@ def test_requests_that_two_gateways_hold_at_zero_are_answered_and_an_idle_model_
         assert here.status("scaling")["readyReplicas"] >= 1
     assert answers == [ANSWERED] * len(answers)
 
-    eventually(lambda: "Ready at zero" in here.summary("scaling"), lambda: f"it stays: {here.status('scaling')}", 120)
+    eventually(lambda: "Ready at zero" in here.summary("scaling"), lambda: f"it stays: {here.status('scaling')}", HOLD_S)
     assert not here.status("scaling").get("traffic")
-    eventually(lambda: not kubelet.pods("server"), "the idle server stays")
+    eventually(lambda: not kubelet.pods("server"), "the idle server stays", HOLD_S)
     assert len(here.status("scaling")["scaling"]["decisions"]) >= 2
     assert two.infer("scaling", ASKED) == ANSWERED, "and it wakes again"
 
@@ -73,7 +77,7 @@ def test_a_gateway_names_the_right_that_it_lacks_and_serves_on_while_the_api_ser
     access = account(here.access, here.namespace, here.folder)
     made = here.exits.enter_context(gateway(access, here.namespace))
     lacking = f"grant the gateway the verbs list and watch on modeldeployments.forebay.dev in namespace {here.namespace}"
-    eventually(lambda: lacking in made.log(), "it does not say what it lacks")
+    eventually(lambda: lacking in made.log(), "it does not say what it lacks", HOLD_S)
     here.deploy("digits", here.model_file())
     _serve(here, "digits", backend)
     grant(here.api, here.namespace)
@@ -82,7 +86,7 @@ def test_a_gateway_names_the_right_that_it_lacks_and_serves_on_while_the_api_ser
 
     control_plane.stop_api_server()
     try:
-        eventually(lambda: "cannot be followed" in made.log(), "it does not notice")
+        eventually(lambda: "cannot be followed" in made.log(), "it does not notice", HOLD_S)
         assert made.page("/healthz")[0] == 200
         assert made.infer("digits", ASKED) == [7]
     finally:
@@ -90,10 +94,10 @@ def test_a_gateway_names_the_right_that_it_lacks_and_serves_on_while_the_api_ser
     here.api.delete(here.path("modeldeployments", "digits"))
     here.deploy("faces", here.model_file())
     written = _serve(here, "faces", backend)
-    eventually(lambda: ask(made, INFER.format("digits"), b"{}").status == 404, "the deleted model is routed to")
+    eventually(lambda: ask(made, INFER.format("digits"), b"{}").status == 404, "the deleted model is routed to", HOLD_S)
     assert made.infer("faces", ASKED) == [7]
     lines = made.demand_lines()
-    eventually(lambda: int(next(lines).routes or 0) >= written, "it does not say how far it has come")
+    eventually(lambda: int(next(lines).routes or 0) >= written, "it does not say how far it has come", HOLD_S)
 
 
 def _serve(here: Site, name: str, backend: Backend) -> int:
