@@ -138,7 +138,7 @@ def load(site: Site, threads: int = _THREADS, name: str = MODEL) -> Generator[li
 def _requests(said: Json) -> Requests:
     return Requests(
         said["answered"],
-        tuple(f"at {at} s {what}" for at, what in said["wrong"]),
+        tuple(f"at {at} s {what.strip()}" for at, what in said["wrong"]),
         tuple(f"at {at} s {what}" for at, what in said["cut"]),
         said["answered"] / max(said["seconds"], 0.001),
         said["median_s"] * 1000,

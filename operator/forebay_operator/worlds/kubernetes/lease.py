@@ -21,6 +21,8 @@ from forebay_schema.logs import Logger
 _LATE_S: Final = 0.5
 """A timer that comes later than this shows that the process was held up, not the API server."""
 _NOT_FOUND: Final = 404
+_KEPT: Final = ("name", "namespace", "uid", "resourceVersion", "labels", "annotations", "ownerReferences")
+"""Of what others wrote into its metadata: the whole object is replaced."""
 _CONFLICT: Final = 409
 _log: Final = Logger("forebay.lease")
 
@@ -131,7 +133,7 @@ class Lease:
         if holder and spec.get("holderIdentity") != holder:
             spec |= {"leaseTransitions": int(spec.get("leaseTransitions") or 0) + 1, "acquireTime": now}
         spec |= {"holderIdentity": holder, "renewTime": now, "leaseDurationSeconds": int(self._terms.duration_s)}
-        metadata = {key: lease["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
+        metadata = {key: lease["metadata"][key] for key in _KEPT if key in lease["metadata"]}
         body = {"apiVersion": LEASES.api_version, "kind": LEASES.name, "metadata": metadata, "spec": spec}
         return await self._api.call("PUT", self._path, body, timeout_s=self._terms.call_s)
 
