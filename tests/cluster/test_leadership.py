@@ -34,10 +34,11 @@ def test_one_of_two_operators_acts_and_the_other_takes_over(here: Site) -> None:
 def test_an_operator_whose_lease_is_taken_or_deleted_stops_acting(here: Site) -> None:
     operator = here.start_operator()
     lease = here.path("leases", f"forebay-{here.namespace}")
-    here.api.merge(lease, {"spec": {"holderIdentity": "somebody-else"}})
+    here.api.merge(lease, {"metadata": {"labels": {"whose": "others"}}, "spec": {"holderIdentity": "somebody-else"}})
     operator.wait_until_it_says("this operator leads no more")
     # Nobody renews it, so it is free again after its duration.
     eventually(lambda: _holder(here) == "operator-1", "the operator does not lead again")
+    assert here.api.get(lease)["metadata"]["labels"] == {"whose": "others"}
     here.api.delete(lease)
     eventually(lambda: here.api.find(lease) is not None, "the Lease is not made again")
     eventually(lambda: _holder(here) == "operator-1", "the operator does not lead again")
