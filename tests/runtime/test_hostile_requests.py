@@ -1,6 +1,8 @@
 """Requests that are made to hurt: refused at once and with their cause, whatever they claim."""
 
 import json
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -8,7 +10,8 @@ import numpy as np
 import pytest
 
 from forebay_runtime.protocol.triton_messages import service
-from runtime_servers import Answer, Server
+from forebay_runtime.server.grpc_server import HEALTH_CALLS
+from runtime_servers import Answer, Server, wait_for
 
 ONES = {"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}
 
@@ -121,3 +124,30 @@ def test_a_refusal_repeats_what_was_sent_only_in_part(server: Server) -> None:
     for name in ("m" * 1_000_000, "\N{SNOWMAN}" * 100_000):
         code, details = grpc_call(server, grpc_request(name, [1], b"").SerializeToString())
         assert (code, details.startswith(f"Request for unknown model: '{name[:100]}")) == ("NOT_FOUND", True)
+
+
+def test_calls_whose_message_never_comes_do_not_keep_health_checks_from_a_thread(server: Server) -> None:
+    over = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        over.wait()
+        yield b""
+
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+        method = channel.stream_unary("/inference.GRPCInferenceService/ServerLive")
+        calls = [method.future(nothing()) for _ in range(HEALTH_CALLS + 4)]
+        try:
+            wait_for(lambda: all(call.done() for call in calls), "calls without a message are ended")
+            # Those for which there was no thread at once; the others after a while.
+            assert {call.code().name for call in calls} <= {"UNAVAILABLE", "CANCELLED"}
+            assert grpc_call(server, b"", "ServerLive")[0] == "OK"
+        finally:
+            over.set()
+
+
+def test_a_call_without_any_message_is_refused(server: Server) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+        method = channel.stream_unary("/inference.GRPCInferenceService/ServerLive")
+        with pytest.raises(grpc.RpcError) as caught:
+            method(iter(()))
+    assert caught.value.details() == "the call has no message"

@@ -1,12 +1,15 @@
 """grpcio's server: which RPC is answered by what, in which threads."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import grpc
 
+from forebay_runtime.protocol.errors import InvalidArgumentError
 from forebay_runtime.protocol.triton_messages import service
+from forebay_runtime.server import grpc_status
 from forebay_runtime.server.grpc_api import GrpcApi
 from forebay_runtime.server.grpc_inference import GrpcInference
 from forebay_runtime.server.grpc_threads import CallLimit, CallThreads
@@ -28,6 +31,7 @@ _KINDS: Final = {
     "ServerReady": "health",
 }
 _OTHER: Final = "other"
+_MESSAGE_S: Final = 5.0
 _HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 _OPTIONS: Final = (
     ("grpc.max_send_message_length", _LARGEST_MESSAGE),
@@ -72,8 +76,8 @@ class GrpcServer:
         self._server: Any = grpc.server(kinds[-1], options=[*_OPTIONS, received], interceptors=[limit])
         handlers = _handlers(api, inference, threads)
         self._server.add_registered_method_handlers(_SERVICE, handlers)
-        health = _in_threads(api.health, threads[f"/{_HEALTH_SERVICE}/Check"])
-        self._server.add_registered_method_handlers(_HEALTH_SERVICE, {"Check": grpc.unary_unary_rpc_method_handler(health)})
+        health = _in_threads(_in_time(api.health), threads[f"/{_HEALTH_SERVICE}/Check"])
+        self._server.add_registered_method_handlers(_HEALTH_SERVICE, {"Check": grpc.stream_unary_rpc_method_handler(health)})
         try:
             self.port = int(self._server.add_insecure_port(f"{address}:{port}"))
         except RuntimeError as error:
@@ -99,14 +103,33 @@ def _handlers(api: GrpcApi, inference: GrpcInference, threads: Mapping[str, Call
     for method in _methods():
         response = getattr(service, method.output_type.name)
         request = getattr(service, method.input_type.name)
-        behaviour = _in_threads(api.behaviour(method.name, request), threads[f"/{_SERVICE}/{method.name}"])
-        handlers[method.name] = grpc.unary_unary_rpc_method_handler(behaviour, None, response.SerializeToString)
+        behaviour = _in_threads(_in_time(api.behaviour(method.name, request)), threads[f"/{_SERVICE}/{method.name}"])
+        handlers[method.name] = grpc.stream_unary_rpc_method_handler(behaviour, None, response.SerializeToString)
     # Bytes in and out: tensors are cut out of the message, not parsed.
     infer = _in_threads(inference.infer, threads[f"/{_SERVICE}/ModelInfer"])
     handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(infer)
     stream_infer = _in_threads(inference.stream_infer, threads[f"/{_SERVICE}/ModelStreamInfer"])
     handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(stream_infer)
     return handlers
+
+
+def _in_time(behaviour: Callable[[bytes, Any], Any]) -> Callable[[Iterator[bytes], Any], Any]:
+    """The behaviour as one that takes a stream, so that it need not wait for ever for a message: calls of clients that send
+    none would keep health checks from a thread.
+    """
+
+    def run(messages: Iterator[bytes], context: Any) -> Any:
+        timer = threading.Timer(_MESSAGE_S, context.cancel)
+        timer.start()
+        try:
+            message = next(messages, None)
+        finally:
+            timer.cancel()
+        if message is None:
+            grpc_status.abort(context, InvalidArgumentError("the call has no message"))
+        return behaviour(message, context)
+
+    return run
 
 
 def _in_threads(behaviour: Callable[[Any, Any], Any], threads: CallThreads) -> Any:
