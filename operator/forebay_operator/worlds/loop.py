@@ -19,6 +19,7 @@ LEAST_GAP_S: Final = 0.03
 _SHARE: Final = 2.0
 """The pause after a step is this many times as long as the step took: with thousands of models a step is not short, and the
 writes that it orders have to get on."""
+_LONGEST_PAUSE_S: Final = 5.0
 _log: Final = Logger("forebay.control")
 
 Stepped = Callable[[Snapshot, Sequence[Action], float], None]
@@ -47,7 +48,7 @@ class StepLoop:
         """Step for ever."""
         while True:
             took = self.step()
-            await asyncio.sleep(min(PERIOD_S, max(LEAST_GAP_S, _SHARE * took)))
+            await asyncio.sleep(min(_LONGEST_PAUSE_S, max(LEAST_GAP_S, _SHARE * took)))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), PERIOD_S)
 
