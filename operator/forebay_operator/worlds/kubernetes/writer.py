@@ -264,7 +264,8 @@ class Writer:
     def _name_rivals(self, kind: Kind, live: Seen | None, causes: tuple[Cause, ...]) -> None:
         fields = ", ".join(sorted({cause.field for cause in causes}))
         rivals = ", ".join(sorted({_manager(cause.message) for cause in causes}))
-        _log.warning("another manager changed an object; it is put right", object=kind.name, fields=fields, manager=rivals)
+        changed = str(Ref(kind.name, live.namespace, live.name)) if live is not None else kind.name
+        _log.warning("another manager changed an object; it is put right", object=changed, fields=fields, manager=rivals)
         if live is not None:
             note = f"{rivals} changed {fields}; it was put right. Change the ModelDeployment or Forebay's settings instead."
             news = News("Warning", "ChangedByOthers", "PutRight", note)
