@@ -11,11 +11,12 @@ import threading
 import time
 
 _BODY = json.dumps({"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 64], "data": [0.5] * 64}]})
+_SLOW_S = 5.0
 
 
 def main() -> None:
     host, port, model, threads, result, stop = sys.argv[1:]
-    answered, connected, wrong, cut = [], [], [], []
+    answered, connected, slow, wrong, cut = [], [], [], [], []
     lock = threading.Lock()
     began = time.monotonic()
 
@@ -40,6 +41,7 @@ def main() -> None:
             with lock:
                 if response.status == http.HTTPStatus.OK:
                     answered.append(time.monotonic() - sent)
+                    slow.extend([[round(sent - began, 1), round(answered[-1], 1)]] if answered[-1] > _SLOW_S else [])
                 else:
                     wrong.append([round(sent - began, 2), f"{response.status} {text[:300]}"])
 
@@ -52,6 +54,7 @@ def main() -> None:
     said = {
         "seconds": time.monotonic() - began,
         "answered": len(answered),
+        "slow": slow,
         "wrong": wrong,
         "cut": cut,
         "median_s": answered[len(answered) // 2] if answered else 0.0,

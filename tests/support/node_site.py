@@ -109,6 +109,8 @@ class Requests:
     slowest_s: float
     slowest_connect_s: float
     """Name look-up and connecting, of the slowest."""
+    slow: tuple[str, ...]
+    """Which took more than a few seconds, and when they were sent."""
 
     def __str__(self) -> str:
         lost = f"{len(self.wrong)} errors, {len(self.cut)} connections cut"
@@ -116,6 +118,8 @@ class Requests:
         speed = f"{self.per_second:.0f}/s, median {self.median_ms:.0f} ms, slowest {self.slowest_s:.1f} s"
         if self.slowest_connect_s > 1:
             speed += f", {self.slowest_connect_s:.1f} s to look a name up and connect"
+        if self.slow:
+            speed += f"; slow: {len(self.slow)}, such as {self.slow[0]}"
         return f"{self.answered} requests answered ({speed}), {lost}" + (f"; the first: {first}" if first else "")
 
 
@@ -144,6 +148,7 @@ def _requests(said: Json) -> Requests:
         said["median_s"] * 1000,
         said["slowest_s"],
         said["slowest_connect_s"],
+        tuple(f"{took} s, sent at {at} s" for at, took in said["slow"]),
     )
 
 
