@@ -1,5 +1,6 @@
 """Looks at one ModelDeployment after the other: what each wants, or that it is at rest."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,7 +13,6 @@ from forebay_operator.domain.failures import Failures, ModelFailures
 from forebay_operator.domain.fleet import Fleet
 from forebay_operator.domain.memory import Cache, Memory
 from forebay_operator.domain.model_memory import ModelMemory
-from forebay_operator.domain.observation import Observation
 from forebay_operator.domain.pools import Site, SiteKey
 from forebay_operator.domain.rest import Rest, Settled
 from forebay_operator.domain.revisions import identify
@@ -129,7 +129,7 @@ class Survey:
             deployment.spec,
             before.scaling,
             seen,
-            present=before.scaling.wanted if before.scaling else _present(sight, seen),
+            present=before.scaling.wanted if before.scaling else _present(sight),
             hold_seconds=self._snapshot.settings.hold_seconds,
             skipped_until=skipped_until,
         )
@@ -149,14 +149,15 @@ class Survey:
         return {entry.version for route in routes for entry in route.versions}
 
 
-def _present(sight: Sight, seen: Observation) -> int:
-    """How many replicas were wanted, as far as can be told without memory.
+def _present(sight: Sight) -> int:
+    """How many replicas were wanted, as far as can be told without memory: what the status says, or more if more are there.
 
-    Those beyond what the status says count, unless others may just be taking over from them on outdated servers.
+    Those of an older revision do not count beside those of the newer, nor those on outdated servers, as others may just be
+    taking over from them.
     """
-    there = seen.replicas_ready + seen.replicas_starting
-    if sight.said is None or sight.said.scaling is None:
-        return there
-    wanted = sight.said.scaling.wanted
-    relieved = sum(each.is_coming_or_here and each.server.outdated for each in sight.replicas)
-    return max(wanted, there - relieved)
+    said = sight.said.scaling if sight.said is not None else None
+    versions = [
+        each.version for each in sight.replicas if each.is_coming_or_here and (said is None or not each.server.outdated)
+    ]
+    there = max(Counter(versions).values(), default=0)
+    return there if said is None else max(said.wanted, there)

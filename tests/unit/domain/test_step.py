@@ -611,6 +611,23 @@ def test_losing_the_memory_scales_nothing_down_at_once() -> None:
     assert world.ready() == [1]
 
 
+@pytest.mark.parametrize("phase", [HoldingPhase.LOADING, HoldingPhase.FAILED])
+def test_losing_the_memory_in_the_middle_of_a_rollout_asks_for_no_more_replicas(phase: HoldingPhase) -> None:
+    """The old replica and the one that takes over from it were counted as two."""
+    world = a_settled_world(a_spec(autoscaling=Autoscaling(min_replicas=1, max_replicas=3)))
+    change_source(world)
+    while len(world.ready()) < 2:
+        world.step()
+    (server,) = world.snapshot.servers
+    held = tuple(replace(each, phase=phase) if each.version == 2 else each for each in server.holdings)
+    world.snapshot = replace(world.snapshot, servers=(replace(server, holdings=held),), demand=None)
+    world.memory = Memory()
+    world.step()
+    status = world.status()
+    assert status.scaling is not None
+    assert status.scaling.wanted == 1
+
+
 def test_orders_that_are_lost_are_given_again() -> None:
     world = a_world(a_deployment())
     lost = iter([True, True, False] * 100)
