@@ -12,6 +12,7 @@ from forebay_operator.domain.snapshot import HoldingPhase, ServerPhase
 from forebay_operator.domain.status import DeploymentStatus, ScalingDecision, ScalingStatus
 from forebay_operator.worlds.simulated.invariants import RULES, check
 from forebay_operator.worlds.simulated.moment import Moment
+from forebay_schema.addresses import ModelAddress
 from simulation_builders import DIGITS, GIB, a_resize, a_route, a_spec
 from simulation_moments import (
     A,
@@ -27,6 +28,7 @@ from simulation_moments import (
 )
 
 HELD = a_route(state=RouteState.HELD)
+OTHER = ModelAddress("blue", "other")
 STOPPED = a_route(state=RouteState.STOPPED)
 TO_ZERO = a_spec(autoscaling=Autoscaling(min_replicas=0, max_replicas=3, idle_timeout_s=60.0))
 ONE_TO_THREE = a_spec(autoscaling=Autoscaling(min_replicas=1, max_replicas=3))
@@ -70,6 +72,15 @@ SOUND = {
     ),
     "a revision is swapped out where both have no room": a_moment(
         unload_order(), deployment=TWO_REVISIONS, servers=CROWDED, routes=(HELD,)
+    ),
+    "a revision is swapped out where the room beside is what another model waits for": replace(
+        a_moment(unload_order(), deployment=TWO_REVISIONS, servers=(CROWDED[0], a_seen_server("b")), routes=(HELD,)),
+        snapshot=replace(
+            a_moment(deployment=TWO_REVISIONS, servers=(CROWDED[0], a_seen_server("b"))).snapshot,
+            deployments=(TWO_REVISIONS, replace(a_deployment(status=a_status(1, wanted=1)), address=OTHER, uid="other")),
+            routes=(a_route(state=RouteState.HELD),),
+        ),
+        actions=(unload_order(), SetRoutes(routes=(HELD, replace(HELD, address=OTHER)))),
     ),
     "an order to unload is given again": a_moment(
         unload_order(), servers=(READY_1,), routes=(HELD,), acknowledged=None, given_before=(ReplicaKey("a", "digits", 1),)

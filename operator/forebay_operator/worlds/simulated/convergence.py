@@ -10,6 +10,7 @@ from forebay_operator.worlds.simulated.conversions import artifact_digest
 from forebay_operator.worlds.simulated.invariants import Violation
 from forebay_operator.worlds.simulated.moment import Moment
 from forebay_operator.worlds.simulated.world import SimulatedWorld
+from forebay_schema.addresses import ModelAddress
 
 AT_REST_S = 60.0
 """So long before the end, nothing may be ordered any more."""
@@ -89,14 +90,25 @@ def _idle_servers(moment: Moment) -> Iterator[str]:
 
 
 def _outdated_servers(moment: Moment) -> Iterator[str]:
-    """A server that is outdated stays only where no other of its kind can be started beside it."""
+    """A server that is outdated stays only where no other of its kind can be started beside it.
+
+    What is kept for a rollout that cannot go on does not move.
+    """
     capacity = {entry.device: entry.servers for entry in moment.snapshot.capacity}
     for server in moment.snapshot.servers:
         allowed = capacity.get(server.pool.device, 0)
         if server.outdated and not server.holdings:
             yield f"{server.name} is outdated and holds nothing"
+        elif server.outdated and any(_is_replaced(moment, server, holding) for holding in server.holdings):
+            continue
         elif server.outdated and (allowed is None or moment.wanted_servers(server.pool.device) < allowed):
             yield f"{server.name} is outdated, and there is a device for what it holds"
+
+
+def _is_replaced(moment: Moment, server: Server, holding: Holding) -> bool:
+    deployment = moment.deployments.get(ModelAddress(server.pool.namespace, holding.model))
+    records = moment.records_of(deployment) if deployment is not None else ()
+    return any(record.number > holding.version for record in records)
 
 
 def _flaws(world: SimulatedWorld, moment: Moment, deployment: Deployment) -> Iterator[str]:

@@ -106,8 +106,16 @@ def _no_swap(moment: Moment, deployment: Deployment, ready: list[tuple[Server, H
     if any(holding.version >= newest.number and moment.belongs(deployment, server.pool) for server, holding in ready):
         return f"{otherwise}, and no newer revision takes their place"
     needed = moment.footprint(deployment.address, newest.number, newest.artifact.digest)
-    room = moment.place_for(deployment, needed)
+    # A server that others wait for, too, may be theirs.
+    room = "" if _others_wait(moment, deployment) else moment.place_for(deployment, needed)
     return f"{otherwise}, and revision {newest.number} ({needed} bytes) has room beside: {room}" if room else ""
+
+
+def _others_wait(moment: Moment, deployment: Deployment) -> bool:
+    return any(
+        each.address != deployment.address and not moment.ready_replicas(each) and (moment.wanted(each) or 0) > 0
+        for each in moment.snapshot.deployments
+    )
 
 
 def unloaded_only_when_no_request_can_come(moment: Moment) -> Iterator[str]:
