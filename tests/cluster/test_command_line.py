@@ -1,10 +1,13 @@
 """The commands of one machine, on a cluster: a real API server, the operator as a process, played pods."""
 
-import shutil
+import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from chart_rendering import program
 from cluster_api import ApiError, eventually
 from cluster_commands import Commands, commands_as, commands_of, run
 from cluster_control_plane import ControlPlane
@@ -121,10 +124,9 @@ def test_whoever_may_see_one_namespace_sees_that_and_is_told_what_is_hidden(here
 
 
 def test_it_is_a_plugin_of_kubectl(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    kubectl = shutil.which("kubectl")
-    plugin = shutil.which("kubectl-forebay")
-    if kubectl is None or plugin is None:
-        pytest.skip("no kubectl, or no kubectl-forebay: put both on the PATH")
+    kubectl = program("kubectl", "put it on the PATH")
+    # Plugins are found on the PATH; this one is installed beside Python.
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     applied(commands_of(here), "scaling", "s3://models/scaling.onnx")
     monkeypatch.setenv("KUBECONFIG", str(here.access.kubeconfig))
 
