@@ -276,12 +276,14 @@ def _is_held(moment: Moment, address: ModelAddress) -> bool:
 
 
 def _said_before(moment: Moment, address: ModelAddress, version: int, loads: int) -> bool:
-    """Whether the status of before wants as many replicas as there are with these loads."""
+    """Whether as many replicas as there are with these loads were wanted before: as the status says, or as are ready of another
+    version (without memory, what is there counts as wanted)."""
     deployment = moment.deployments.get(address)
     scaling = deployment.status.scaling if deployment is not None and deployment.status is not None else None
     coming = (HoldingPhase.LOADING, HoldingPhase.READY)
     present = sum(each.version == version and each.phase in coming for _, each in moment.holdings_of(address))
-    return scaling is not None and present + loads <= scaling.wanted
+    others = sum(each.version != version and each.phase is HoldingPhase.READY for _, each in moment.holdings_of(address))
+    return scaling is not None and present + loads <= max(scaling.wanted, others)
 
 
 def _shrunk_by_lost_memory(moment: Moment) -> Iterator[str]:
