@@ -276,8 +276,8 @@ def _is_held(moment: Moment, address: ModelAddress) -> bool:
 
 
 def _said_before(moment: Moment, address: ModelAddress, version: int, loads: int) -> bool:
-    """Whether as many replicas as there are with these loads were wanted before: as the status says, or as are ready of another
-    version (without memory, what is there counts as wanted)."""
+    """Whether as many replicas as there are with these loads were wanted before: as the status says, or as are ready of
+    another version (without memory, what is there counts as wanted)."""
     deployment = moment.deployments.get(address)
     scaling = deployment.status.scaling if deployment is not None and deployment.status is not None else None
     coming = (HoldingPhase.LOADING, HoldingPhase.READY)
