@@ -3,12 +3,13 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from forebay_operator import handlers
 from forebay_operator.manifests.kinds import Kind
@@ -32,7 +33,10 @@ from forebay_operator.worlds.kubernetes.reign import Mandate, Means, Reign
 from forebay_operator.worlds.kubernetes.store import Store
 from forebay_schema import logs
 
-_WRONG_USAGE = 2
+_WRONG_USAGE: Final = 2
+_GARBAGE: Final = 20_000
+"""New objects, beyond those that went again, after which the collector of cyclic garbage looks at them: most of what is read
+of a cluster stays, and looking through it again and again is a fifth of what the start costs."""
 _log = logs.Logger("forebay.operator")
 
 
@@ -43,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         logs.configure(settings.log_level)
         watching.quieten()
         _allow_connections()
+        gc.set_threshold(_GARBAGE, 20, 50)
         mandate = Mandate(
             installation=settings.installation(),
             settings=settings.step_settings(),

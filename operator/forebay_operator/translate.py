@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from forebay_operator.api import spec as api
 from forebay_operator.api import status as api_status
@@ -201,10 +202,16 @@ def _revision_of(revision: api_status.Revision) -> domain_status.RevisionRecord:
     return domain_status.RevisionRecord(
         number=revision.number,
         id=revision.id,
-        serving=canonical_json(asdict(_serving_of(revision.serving))).decode(),
+        serving=_serving_text(revision.serving),
         artifact=_artifact_of(revision.artifact) if revision.artifact else None,
         footprint=_footprint_of(revision.footprint) if revision.footprint else None,
     )
+
+
+@lru_cache(maxsize=1024)
+def _serving_text(serving: api_status.RevisionServing) -> str:
+    """Made once for each way to serve: thousands of models are served in few."""
+    return canonical_json(asdict(_serving_of(serving))).decode()
 
 
 def _serving_of(serving: api_status.RevisionServing) -> domain.Serving:

@@ -1,13 +1,12 @@
 """What every object of the custom resource has in common."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, to_json
 
 from forebay_operator.api.rules import VALIDATIONS, Rule, RuleBroken, Transition, Violation
 
@@ -38,7 +37,7 @@ class ApiModel(BaseModel):
         Raises:
             pydantic.ValidationError: it does not fit; `problems.py` turns that into sentences.
         """
-        return cls.model_validate_json(json.dumps(_without_nulls(content)), strict=True, by_alias=True, by_name=False)
+        return cls.model_validate_json(to_json(_without_nulls(content)), strict=True, by_alias=True, by_name=False)
 
     def to_object(self) -> dict[str, Any]:
         """Plain data as an API server keeps it: camelCase, and nothing where nothing is set."""

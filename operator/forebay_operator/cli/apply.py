@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from forebay_operator.api.loading import SUFFIXES, UnreadableError, text_of
-from forebay_operator.cli.connection import WRONG_USAGE, CommandError, Text, connect
+from forebay_operator.cli.connecting import connect
+from forebay_operator.cli.connection import WRONG_USAGE, CommandError, Text
 from forebay_operator.cli.naming import Commands, add_connection
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from forebay_operator.cli.connection import address_of, connect
+from forebay_operator.cli.connecting import address_of, connect
 from forebay_operator.cli.naming import Commands, add_connection, add_name
 
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import Final
 
-from forebay_operator.cli.connection import address_of, connect
+from forebay_operator.cli.connecting import address_of, connect
 from forebay_operator.cli.naming import Commands, add_connection, add_name
 from forebay_operator.cli.paragraphs import terminal_width, titled
 

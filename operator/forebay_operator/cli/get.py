@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from forebay_operator.cli.connection import Connection, Details, address_of, connect
+from forebay_operator.cli.connecting import address_of, connect
+from forebay_operator.cli.connection import Connection, Details
 from forebay_operator.cli.naming import Commands, add_connection, add_name
 from forebay_operator.cli.paragraphs import terminal_width, titled
 from forebay_operator.domain.wording import bytes_text

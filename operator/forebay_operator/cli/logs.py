@@ -4,7 +4,7 @@ import argparse
 import time
 from typing import Final
 
-from forebay_operator.cli.connection import address_of, connect
+from forebay_operator.cli.connecting import address_of, connect
 from forebay_operator.cli.naming import Commands, add_connection, add_name
 
 _POLL_S: Final = 0.5

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from forebay_operator.cli.connection import connect
+from forebay_operator.cli.connecting import connect
 from forebay_operator.cli.naming import Commands, add_connection, add_namespace
 from forebay_operator.domain.wording import bytes_text
 

@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from forebay_schema.addresses import ModelAddress
 
@@ -54,7 +55,7 @@ def stopped(address: ModelAddress, reason: str) -> Route:
 
 def table_of(routes: Iterable[Route]) -> tuple[Route, ...]:
     """The route table: sorted by address."""
-    return tuple(sorted(routes, key=lambda route: (route.address.namespace, route.address.name)))
+    return tuple(sorted(routes, key=attrgetter("address")))
 
 
 def named(routes: Iterable[Route]) -> dict[ModelAddress, frozenset[tuple[int, Endpoint]]]:

@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.routes import Endpoint, Route
@@ -110,8 +111,7 @@ class ConversionFailure:
     retryable: bool = False
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ConversionId:
+class ConversionId(NamedTuple):
     """Conversions with the same id do the same: `digest` is taken of the source and the options."""
 
     namespace: str

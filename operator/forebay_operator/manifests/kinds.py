@@ -1,7 +1,7 @@
 """The kinds of object that Forebay reads or writes, and where an API server has them."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from forebay_operator.api import v1alpha1
 from forebay_operator.manifests.names import MANAGED_BY, PART_OF
@@ -33,9 +33,8 @@ class Kind:
         return "/" + "/".join([*parts, *(part for part in (self.plural, name, subresource) if part)])
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Ref:
-    """Which object. `path` is its kind's path."""
+class Ref(NamedTuple):
+    """Which object. A tuple: there are thousands, and they are looked up all the time."""
 
     kind: str
     namespace: str

@@ -78,7 +78,7 @@ def test_failures_of_one_version_are_told_apart() -> None:
     found = ModelFailures({KEY: a_failure(), other: a_failure(2)}, {1: a_failure(server="s-0")})
     assert found.of_version(2) == VersionFailures({"s-1": a_failure(2)})
     assert found.of_version(1).gone == a_failure(server="s-0")
-    theirs = Failures({KEY: replace(a_failure(), address=replace(DIGITS, namespace="theirs"))})
+    theirs = Failures({KEY: replace(a_failure(), address=DIGITS._replace(namespace="theirs"))})
     assert not theirs.of(DIGITS)
 
 

@@ -53,7 +53,7 @@ class Played:
         spec = {"containers": [{"name": "gateway", "ports": [{"name": "control", "containerPort": self.port}]}]}
         state: Json = {"running": {}} if running else {"waiting": {}}
         status = {"podIP": "127.0.0.1", "containerStatuses": [{"name": "gateway", "state": state}]}
-        return Seen(self.name, 1, an_object(PODS, self.name, metadata={"uid": self.name}, spec=spec, status=status))
+        return Seen.of(an_object(PODS, self.name, metadata={"uid": self.name}, spec=spec, status=status))
 
 
 class Scene:

@@ -10,7 +10,7 @@ from kubernetes_builders import an_object
 
 def a_pod(**status: Any) -> Seen:
     content = an_object(PODS, "pod", status=status)
-    return Seen("uid", 1, content)
+    return Seen.of(content)
 
 
 def waiting(reason: str, message: str = "", **more: Any) -> Seen:
@@ -77,8 +77,8 @@ def test_an_eviction_is_told_from_a_failure_of_the_container() -> None:
 def test_an_endpoint_is_known_once_the_pod_has_an_address() -> None:
     ports = [{"name": "http", "containerPort": 8000}, {"name": "grpc", "containerPort": 8001}]
     content = an_object(PODS, "pod", spec={"containers": [{"name": "server", "ports": ports}]}, status={})
-    assert pods.endpoint_of(Seen("uid", 1, content), "server") is None
+    assert pods.endpoint_of(Seen.of(content), "server") is None
     content["status"]["podIP"] = "10.0.0.7"
-    endpoint = pods.endpoint_of(Seen("uid", 1, content), "server")
+    endpoint = pods.endpoint_of(Seen.of(content), "server")
     assert endpoint is not None
     assert (endpoint.host, endpoint.http, endpoint.grpc) == ("10.0.0.7", 8000, 8001)

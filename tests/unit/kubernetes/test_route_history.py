@@ -23,12 +23,13 @@ def a_model(version: int, *endpoints: Endpoint, revision: int = 1, name: str = "
         spec=replace(_SPEC, stopped=is_stopped),
         status=replace(_STATUS, traffic=traffic),
     )
-    return Model(Seen("uid", version, {"metadata": {"name": name, "namespace": "default"}}), deployment)
+    metadata = {"name": name, "namespace": "default", "uid": "uid", "resourceVersion": str(version)}
+    return Model(Seen.of({"metadata": metadata}), deployment)
 
 
 def test_statuses_are_the_route_table() -> None:
     history = RouteHistory()
-    history.follow([a_model(10, ONE), a_model(11, name="idle"), a_model(12, name="off", is_stopped=True)])
+    history.follow((a_model(10, ONE), a_model(11, name="idle"), a_model(12, name="off", is_stopped=True)))
     assert history.table() == (
         routed(ADDRESS, 1, [ONE]),
         held(ModelAddress("default", "idle")),
@@ -39,16 +40,16 @@ def test_statuses_are_the_route_table() -> None:
 def test_the_reason_that_was_asked_for_is_remembered_beside_what_the_status_says() -> None:
     history = RouteHistory()
     history.asked([stopped(ADDRESS, "It is stopped.")])
-    history.follow([a_model(10, is_stopped=True)])
+    history.follow((a_model(10, is_stopped=True),))
     assert history.table() == (stopped(ADDRESS, "It is stopped."),)
-    history.follow([a_model(11, ONE)])
+    history.follow((a_model(11, ONE),))
     assert history.table() == (routed(ADDRESS, 1, [ONE]),)
 
 
 def test_what_gateways_may_still_follow_is_named_until_all_have_come_further() -> None:
     history = RouteHistory()
-    history.follow([a_model(10, ONE)])
-    history.follow([a_model(20, TWO, revision=2)])
+    history.follow((a_model(10, ONE),))
+    history.follow((a_model(20, TWO, revision=2),))
     assert _named(history, 10) == {(1, ONE), (2, TWO)}
     assert _named(history, 19) == {(1, ONE), (2, TWO)}
     assert _named(history, 20) == {(2, TWO)}
@@ -58,15 +59,15 @@ def test_what_gateways_may_still_follow_is_named_until_all_have_come_further() -
 
 def test_of_a_model_whose_route_a_gateway_refuses_all_routes_may_still_be_followed() -> None:
     history = RouteHistory()
-    history.follow([a_model(10, ONE)])
-    history.follow([a_model(20, TWO, revision=2)])
+    history.follow((a_model(10, ONE),))
+    history.follow((a_model(20, TWO, revision=2),))
     assert named(history.acknowledged(30, {ADDRESS}) or ())[ADDRESS] == {(1, ONE), (2, TWO)}
     assert _named(history, 30) == {(2, TWO)}
 
 
 def test_before_gateways_have_come_to_where_this_operator_began_nothing_is_known() -> None:
     history = RouteHistory()
-    history.follow([a_model(10, ONE)])
+    history.follow((a_model(10, ONE),))
     assert history.acknowledged(9) is None
     assert history.acknowledged(None) is None
     assert _named(history, 10) == {(1, ONE)}
@@ -74,8 +75,8 @@ def test_before_gateways_have_come_to_where_this_operator_began_nothing_is_known
 
 def test_a_change_that_is_none_of_the_route_makes_no_new_entry() -> None:
     history = RouteHistory()
-    history.follow([a_model(10, ONE)])
-    history.follow([a_model(50, ONE)])
+    history.follow((a_model(10, ONE),))
+    history.follow((a_model(50, ONE),))
     assert _named(history, 10) == {(1, ONE)}
 
 
@@ -83,7 +84,7 @@ def test_a_gateway_that_never_moves_makes_the_answer_wider_and_not_longer() -> N
     history = RouteHistory()
     ends = [Endpoint(f"10.0.1.{number}", 8000, 8001) for number in range(100)]
     for number, end in enumerate(ends):
-        history.follow([a_model(10 + number, end)])
+        history.follow((a_model(10 + number, end),))
     routes = history.acknowledged(10)
     assert routes is not None
     assert [route.state for route in routes] == [RouteState.ROUTED]

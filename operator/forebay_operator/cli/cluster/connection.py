@@ -10,7 +10,7 @@ from forebay_operator.api.v1alpha1 import ModelDeployment
 from forebay_operator.cli.cluster.access import access
 from forebay_operator.cli.cluster.api import ClusterApi, HiddenError, NotThereError
 from forebay_operator.cli.cluster.explanation import explain
-from forebay_operator.cli.cluster.gathering import deployment_of, find_object, gather, seen
+from forebay_operator.cli.cluster.gathering import deployment_of, find_object, gather
 from forebay_operator.cli.cluster.logs import PodLogs
 from forebay_operator.cli.cluster.picture import picture
 from forebay_operator.cli.connection import NOT_THERE, CommandError, Details, Json, Text, Verdict
@@ -113,7 +113,7 @@ class ClusterConnection:
     def _server_pods(self, namespace: str | None) -> list[Seen]:
         selector = f"{names.COMPONENT}={names.SERVER},{names.MANAGED_BY}"
         try:
-            return [seen(each) for each in self._api.all(PODS.path(namespace or ""), labelSelector=selector)]
+            return [Seen.of(each) for each in self._api.all(PODS.path(namespace or ""), labelSelector=selector)]
         except HiddenError:
             return []
 

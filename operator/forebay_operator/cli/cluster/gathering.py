@@ -97,11 +97,6 @@ def _name_of(content: Json) -> str:
     return f"{content['metadata'].get('namespace', 'default')}/{content['metadata']['name']}"
 
 
-def seen(content: Json) -> Seen:
-    """An object as the Kubernetes world has it."""
-    return Seen(str(content["metadata"].get("uid", "")), 0, content)
-
-
 def _status_of(content: Json) -> DeploymentStatus | None:
     if not content.get("status"):
         return None
@@ -127,11 +122,11 @@ class _Look:
 
     def jobs(self, label: str) -> list[Seen]:
         path, selector = JOBS.path(self._namespace), f"{names.CONVERSION_ID}={label}"
-        return [seen(each) for each in self._all("conversions", lambda: self._api.all(path, labelSelector=selector))]
+        return [Seen.of(each) for each in self._all("conversions", lambda: self._api.all(path, labelSelector=selector))]
 
     def pods(self, selector: str) -> list[Seen]:
         path = PODS.path(self._namespace)
-        return [seen(each) for each in self._all("pods", lambda: self._api.all(path, labelSelector=selector))]
+        return [Seen.of(each) for each in self._all("pods", lambda: self._api.all(path, labelSelector=selector))]
 
     def refused_pods(self, job: Seen) -> str:
         path = JOB_EVENTS.path(self._namespace)

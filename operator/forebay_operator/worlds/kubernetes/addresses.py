@@ -3,7 +3,7 @@
 from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, SERVICES, Ref
 from forebay_operator.manifests.service import external_name
 from forebay_operator.worlds.kubernetes.models import Model, Models
-from forebay_operator.worlds.kubernetes.store import Key, Store
+from forebay_operator.worlds.kubernetes.store import Key, Seen, Store
 from forebay_operator.worlds.kubernetes.writer import Wanted, Writer, wanted
 
 
@@ -18,6 +18,8 @@ class Addresses:
         self._wanted: dict[Key, tuple[str, Wanted]] = {}
         self._fine: object = None
         """The revisions of what bears on Services when all of them were as wanted."""
+        self._compared: dict[Key, tuple[Model, Seen]] = {}
+        """Models and their Services that were compared, and that needed nothing."""
 
     def keep(self) -> None:
         revisions = (self._store.revision(MODEL_DEPLOYMENTS), self._store.revision(SERVICES))
@@ -31,12 +33,22 @@ class Addresses:
                 is_fine = self._keep(model) and is_fine
         for namespace, name in self._wanted.keys() - present:
             del self._wanted[namespace, name]
+            self._compared.pop((namespace, name), None)
             self._writer.forget(Ref(SERVICES.name, namespace, name))
         self._fine = revisions if is_fine and not self._writer.is_full else None
 
     def _keep(self, model: Model) -> bool:
         """Whether there was nothing to do."""
-        live = self._store.find(SERVICES, *model.seen.key)
+        key = model.seen.key
+        live, compared = self._store.find(SERVICES, *key), self._compared.get(key)
+        if live is not None and compared is not None and compared[0] is model and compared[1] is live:
+            return True
+        is_fine = self._compare(model, live)
+        if live is not None and is_fine:
+            self._compared[key] = (model, live)
+        return is_fine
+
+    def _compare(self, model: Model, live: Seen | None) -> bool:
         if live is not None and not _belongs_to(live.metadata.get("ownerReferences") or (), model.seen.uid):
             # Of a namesake that is gone, and about to go as well.
             return True

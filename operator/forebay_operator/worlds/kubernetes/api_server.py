@@ -8,6 +8,7 @@ from typing import Any, Final
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
+from pydantic_core import from_json
 
 from forebay_operator.manifests.kinds import Json
 from forebay_operator.manifests.names import FIELD_MANAGER
@@ -104,7 +105,7 @@ class ApiServer:
                 self._counted(method, _plural(path), status)
         if status >= _LEAST_ERROR:
             raise _refusal(status, text)
-        content: Json = json.loads(text) if text else {}
+        content: Json = from_json(text) if text else {}
         return content
 
     async def apply(self, path: str, manifest: Json, *, force: bool) -> Json:

@@ -128,12 +128,17 @@ class Audit:
         return await self._still_missed(kind, listed)
 
     async def _still_missed(self, kind: Kind, listed: dict[Key, tuple[str, int]]) -> int:
-        """How much of a listing the watch does not bring within a while: events are always a little late."""
-        pauses = 0
-        while (missed := self._store.missed(kind, listed)) and pauses < _PAUSES:
-            pauses += 1
+        """How much of a listing the watch does not bring within a while: events are always a little late, and thousands of
+        them come for a long time at the start. Listing them again would only be in their way."""
+        missed, pauses = self._missed(kind, listed), 0
+        while missed and pauses < _PAUSES:
             await asyncio.sleep(_PAUSE_S)
-        return len(missed)
+            before, missed = missed, self._missed(kind, listed)
+            pauses = 0 if missed < before else pauses + 1
+        return missed
+
+    def _missed(self, kind: Kind, listed: dict[Key, tuple[str, int]]) -> int:
+        return len(self._store.missed(kind, listed))
 
     async def _list(self, kind: Kind, namespace: str) -> tuple[int, dict[Key, tuple[str, int]]]:
         """The version of a listing and its objects' uids and versions, page by page."""

@@ -43,10 +43,7 @@ class ListedGatewayPods:
             page = await self._api.call("GET", PODS.path(self._namespace), query={"labelSelector": _SELECTOR})
         except (RefusedError, UnreachableError):
             return self._known
-        found = [
-            Seen(str(each["metadata"]["uid"]), int(each["metadata"]["resourceVersion"]), each) for each in page["items"] or ()
-        ]
-        self._known = [pod for pod in found if _is_gateway(pod)]
+        self._known = [pod for pod in map(Seen.of, page["items"] or ()) if _is_gateway(pod)]
         return self._known
 
 

@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from forebay_operator.domain.actions import Action
+from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.snapshot import ConversionId, ConversionPhase, GatewayDemand, Snapshot
 from forebay_operator.domain.status import DeploymentStatus, ScalingStatus
 from forebay_schema.addresses import ModelAddress
@@ -46,6 +47,8 @@ class OperatorMetrics:
             registry=self.registry,
         )
         self._ended: frozenset[tuple[ConversionId, int]] | None = None
+        self._counted: tuple[Deployment, ...] = ()
+        """The ModelDeployments whose decisions were counted last."""
         self._view = _View()
         self.registry.register(self._view)
 
@@ -65,7 +68,9 @@ class OperatorMetrics:
         self._view.snapshot = None
 
     def _count_decisions(self, snapshot: Snapshot) -> None:
-        before = self._view.wanted
+        if snapshot.deployments is self._counted:
+            return
+        self._counted, before = snapshot.deployments, self._view.wanted
         now = {
             deployment.address: deployment.status.scaling
             for deployment in snapshot.deployments

@@ -1,8 +1,8 @@
 """ModelDeployments as the step sees them: each read once for each version, and the statuses that this operator wrote."""
 
+import asyncio
 import heapq
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -66,6 +66,8 @@ class Models:
         self._models: dict[Key, Model] = {}
         self._revision = -1
         self._ahead: dict[Key, Model] = {}
+        self._all: tuple[Model, ...] = ()
+        self._owners: dict[str, list[Owner]] = {}
         self._said: dict[Key, _Said] = {}
         self._deployments: tuple[Deployment, ...] = ()
         self._troubled: tuple[object, tuple[Deployment, ...]] = (None, ())
@@ -84,21 +86,17 @@ class Models:
         """A number that rises with each change of a ModelDeployment."""
         return self._store.revision(MODEL_DEPLOYMENTS)
 
-    def read_ahead(self, most: int) -> bool:
-        """Read some of what was not read yet, so that the first look does not take all at once. Whether there is more."""
-        unread = (
-            seen
-            for seen in self._store.all(MODEL_DEPLOYMENTS)
-            if (known := self._ahead.get(seen.key)) is None or known.seen is not seen
-        )
-        some = list(itertools.islice(unread, most))
-        for seen in some:
-            self._ahead[seen.key] = self._read(seen, None)
-        return len(some) == most
+    async def read_ahead(self, at_once: int) -> None:
+        """Read what is there, so many at once before others get their turn: the first look need not read all of it."""
+        present = list(self._store.all(MODEL_DEPLOYMENTS))
+        for start in range(0, len(present), at_once):
+            self._ahead.update((seen.key, self._read(seen, None)) for seen in present[start : start + at_once])
+            await asyncio.sleep(0)
 
-    def all(self) -> Iterator[Model]:
+    def all(self) -> tuple[Model, ...]:
+        """Every one, readable or not: the same value as long as nothing changes."""
         self._follow()
-        return iter(self._models.values())
+        return self._all
 
     def find(self, address: ModelAddress) -> Model | None:
         self._follow()
@@ -111,8 +109,11 @@ class Models:
 
     def owners_in(self, namespace: str) -> list[Owner]:
         """The oldest ModelDeployments of a namespace, as many as an object of all of them names as its owners."""
-        staying = (model for model in self.all() if model.seen.namespace == namespace and not model.seen.is_going)
-        return [model.owner for model in heapq.nsmallest(_MOST_OWNERS, staying, key=_age)]
+        self._follow()
+        if namespace not in self._owners:
+            staying = (model for model in self._all if model.seen.namespace == namespace and not model.seen.is_going)
+            self._owners[namespace] = [model.owner for model in heapq.nsmallest(_MOST_OWNERS, staying, key=_age)]
+        return self._owners[namespace]
 
     def owner_of(self, namespace: str, name: str) -> Owner | None:
         model = self.find(ModelAddress(namespace, name))
@@ -149,6 +150,7 @@ class Models:
         for seen in self._store.all(MODEL_DEPLOYMENTS):
             known = before.get(seen.key)
             self._models[seen.key] = known if known is not None and known.seen is seen else self._read(seen, known)
+        self._all, self._owners = tuple(self._models.values()), {}
         self._said = {key: said for key, said in self._said.items() if key in self._models}
         uids = {model.seen.uid for model in self._models.values()}
         self._conversions = {uid: known for uid, known in self._conversions.items() if uid in uids}

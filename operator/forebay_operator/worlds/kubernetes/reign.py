@@ -36,8 +36,6 @@ from forebay_schema.logs import Logger
 _LOOK_S: Final = 0.05
 _AT_ONCE: Final = 50
 """ModelDeployments read before others get their turn."""
-_GARBAGE: Final = 20_000
-"""New objects, beyond those that went again, after which the collector looks at them."""
 _SETTLE_S: Final = 6.0
 """How long servers that do not answer may keep the first step waiting."""
 _HEAR_S: Final = 2.0
@@ -141,8 +139,7 @@ class Reign:
         seen yet must not seem to be gone, and demand must not seem to be unknown."""
         self._means.audit.soon()
         await self._means.audit.synced.wait()
-        while self._parts.models.read_ahead(_AT_ONCE):  # noqa: ASYNC110 - not to wait for anything, but to let others run
-            await asyncio.sleep(0)
+        await self._parts.models.read_ahead(_AT_ONCE)
         await _until(lambda: self._parts.servers.are_settled, _SETTLE_S)
         await _until(lambda: self._parts.gateways.are_settled, _HEAR_S)
         _log.info("the first step is taken")
@@ -160,4 +157,3 @@ def _spare_the_collector() -> None:
     """What was read of the cluster stays: the collector of cyclic garbage need not look through all of it again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_GARBAGE, 20, 50)

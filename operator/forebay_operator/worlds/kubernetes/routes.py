@@ -26,13 +26,22 @@ class RouteHistory:
         self._history: dict[ModelAddress, list[_Written]] = {}
         self._asked: dict[ModelAddress, Route] = {}
         self._seen: dict[ModelAddress, Model] = {}
+        self._followed: tuple[Model, ...] | None = None
+        self._changes = 0
+        """Of the history; what is made of it stays the same as long as this does."""
+        self._table: tuple[int | None, tuple[Route, ...]] = (None, ())
+        self._acknowledged: tuple[object, tuple[Route, ...] | None] = (None, None)
 
     def asked(self, routes: Iterable[Route]) -> None:
         """The table that the step wants: what statuses do not say of it (reasons) is remembered here."""
         self._asked = {route.address: route for route in routes}
+        self._changes += 1
 
-    def follow(self, models: Iterable[Model]) -> None:
+    def follow(self, models: tuple[Model, ...]) -> None:
         """Take notice of what statuses say now."""
+        if models is self._followed:
+            return
+        self._followed = models
         present: dict[ModelAddress, Model] = {}
         for model in models:
             address = ModelAddress(model.seen.namespace, model.seen.name)
@@ -41,6 +50,7 @@ class RouteHistory:
                 self._note(address, model)
         for address in self._history.keys() - present.keys():
             del self._history[address]
+            self._changes += 1
         self._seen = present
 
     @property
@@ -50,7 +60,9 @@ class RouteHistory:
 
     def table(self) -> tuple[Route, ...]:
         """The routes as they are written."""
-        return table_of(self._as_asked(entries[-1].route) for entries in self._history.values())
+        if self._table[0] != self._changes:
+            self._table = (self._changes, table_of(self._as_asked(entries[-1].route) for entries in self._history.values()))
+        return self._table[1]
 
     def acknowledged(self, version: int | None, refused: Set[ModelAddress] = frozenset()) -> tuple[Route, ...] | None:
         """Where requests may still go, when every gateway has come to this version. None: it cannot be said.
@@ -60,6 +72,12 @@ class RouteHistory:
         """
         if version is None:
             return None
+        made_of = (version, refused, self._changes)
+        if self._acknowledged[0] != made_of:
+            self._acknowledged = (made_of, self._acknowledge(version, refused))
+        return self._acknowledged[1]
+
+    def _acknowledge(self, version: int, refused: Set[ModelAddress]) -> tuple[Route, ...] | None:
         found: list[Route] = []
         for address, entries in self._history.items():
             if entries[0].version > version:
@@ -78,6 +96,7 @@ class RouteHistory:
         route = _route(address, model.deployment)
         if not entries or entries[-1].route != route:
             entries.append(_Written(model.seen.version, route))
+            self._changes += 1
             # A gateway that never acknowledges must not have memory grow: what is united is a safe answer, too.
             if len(entries) > _MOST_KEPT:
                 entries[:2] = [_Written(entries[0].version, _united([entries[0].route, entries[1].route]))]

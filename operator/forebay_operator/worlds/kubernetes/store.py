@@ -17,9 +17,17 @@ _TOMBSTONES: Final = 4096
 class Seen:
     """An object as it was last seen. Whoever has it only reads it."""
 
+    key: Key
     uid: str
     version: int
     object: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, content: Json) -> "Seen":
+        """An object as an API server gives it. One that was never there has no uid and no version."""
+        metadata = content["metadata"]
+        key = str(metadata.get("namespace", "")), str(metadata["name"])
+        return cls(key, str(metadata.get("uid", "")), int(metadata.get("resourceVersion", 0)), content)
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -28,15 +36,11 @@ class Seen:
 
     @property
     def name(self) -> str:
-        return str(self.metadata["name"])
+        return self.key[1]
 
     @property
     def namespace(self) -> str:
-        return str(self.metadata.get("namespace", ""))
-
-    @property
-    def key(self) -> Key:
-        return self.namespace, self.name
+        return self.key[0]
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -65,19 +69,19 @@ class Store:
     def event(self, kind: Kind, type_of_event: str | None, content: Json) -> None:
         """Take an event of a watch. The deletion of an object may come after the creation of its namesake."""
         if type_of_event == _DELETED:
-            self._remove(kind, _key(content), str(content["metadata"]["uid"]))
+            gone = Seen.of(content)
+            self._remove(kind, gone.key, gone.uid)
         else:
             self.put(kind, content)
 
     def put(self, kind: Kind, content: Json) -> None:
         """Take an object, unless a newer version of it is there already."""
-        metadata = content["metadata"]
-        uid, version, key = str(metadata["uid"]), int(metadata["resourceVersion"]), _key(content)
-        known = self._objects[kind].get(key)
-        if uid in self._tombstones or (known is not None and known.version >= version):
+        seen = Seen.of(content)
+        known = self._objects[kind].get(seen.key)
+        if seen.uid in self._tombstones or (known is not None and known.version >= seen.version):
             return
-        metadata.pop("managedFields", None)
-        self._objects[kind][key] = Seen(uid, version, content)
+        content["metadata"].pop("managedFields", None)
+        self._objects[kind][seen.key] = seen
         self._note(kind)
 
     def find(self, kind: Kind, namespace: str, name: str) -> Seen | None:
@@ -132,8 +136,3 @@ class Store:
     def _note(self, kind: Kind) -> None:
         self._revisions[kind] += 1
         self._changed(kind)
-
-
-def _key(content: Json) -> Key:
-    metadata = content["metadata"]
-    return str(metadata.get("namespace", "")), str(metadata["name"])
