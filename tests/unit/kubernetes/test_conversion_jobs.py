@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from kubernetes.aio.client.configuration import Configuration
 
+from forebay_operator.domain.actions import StartConversion
 from forebay_operator.domain.snapshot import Conversion, ConversionId, ConversionPhase
 from forebay_operator.manifests.conversion import job
 from forebay_operator.manifests.installation import ConversionSettings
@@ -28,7 +29,7 @@ SUCCEEDED = ConversionResult(
 REFUSED = ConversionResult(failure=FailureDocument(stage="load", cause="It is no model.", remedy="Give a model."))
 
 
-def _no_owners(_: ConversionId) -> list[Owner]:
+def _no_owners(_: StartConversion) -> list[Owner]:
     return []
 
 

@@ -36,7 +36,7 @@ class Conversions:
         store: Store,
         writer: Writer,
         installation: Installation,
-        owners_of: Callable[[ConversionId], Iterable[Owner]],
+        owners_of: Callable[[StartConversion], Iterable[Owner]],
         now: Callable[[], float],
     ) -> None:
         """`owners_of`: the ModelDeployments that wait for a conversion."""
@@ -69,7 +69,7 @@ class Conversions:
         settings = self._installation.conversions
         order = order_of(action, self._installation.store.uri, trust_source=settings.trust_source)
         order = order.model_copy(update={"limits": limits_of(settings)})
-        manifest = job(action, order, self._owners_of(action.id), self._installation)
+        manifest = job(action, order, self._owners_of(action), self._installation)
         self._asked[action.id] = _Asked(action.attempt, self._now(), wanted(JOBS, manifest))
 
     def forget(self, key: ConversionId) -> None:

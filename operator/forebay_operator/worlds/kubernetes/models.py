@@ -13,9 +13,8 @@ from forebay_operator.api import v1alpha1
 from forebay_operator.api.refusals import refusals
 from forebay_operator.api.status import ModelDeploymentStatus
 from forebay_operator.api.v1alpha1 import ModelDeployment
-from forebay_operator.domain.deployment import Deployment, DeploymentSpec
-from forebay_operator.domain.revisions import identify
-from forebay_operator.domain.snapshot import ConversionId
+from forebay_operator.domain.actions import StartConversion
+from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.status import ConditionType, DeploymentStatus
 from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, Json
 from forebay_operator.manifests.owners import Owner
@@ -71,7 +70,6 @@ class Models:
         self._said: dict[Key, _Said] = {}
         self._deployments: tuple[Deployment, ...] = ()
         self._troubled: tuple[object, tuple[Deployment, ...]] = (None, ())
-        self._conversions: dict[str, tuple[DeploymentSpec, ConversionId]] = {}
 
     def deployments(self) -> tuple[Deployment, ...]:
         """Those that can be read, sorted by address: the same values as long as nothing changes."""
@@ -119,26 +117,13 @@ class Models:
         model = self.find(ModelAddress(namespace, name))
         return model.owner if model else None
 
-    def waiting_for(self, key: ConversionId) -> list[Owner]:
+    def waiting_for(self, start: StartConversion) -> list[Owner]:
         """The ModelDeployments whose spec asks for a conversion."""
-        return [
-            model.owner
-            for model in self.all()
-            if model.deployment is not None
-            and model.seen.namespace == key.namespace
-            and self._conversion_of(model.deployment) == key
-        ]
+        return [model.owner for model in self.all() if model.deployment is not None and _asks_for(model.deployment, start)]
 
     def said(self, address: ModelAddress, uid: str, status: DeploymentStatus, content: Json) -> None:
         """A status is being written as this content: read back, it is this status and no other."""
         self._said[address.namespace, address.name] = _Said(uid, status, content)
-
-    def _conversion_of(self, deployment: Deployment) -> ConversionId:
-        known = self._conversions.get(deployment.uid)
-        if known is None or known[0] is not deployment.spec:
-            known = (deployment.spec, identify(deployment.address.namespace, deployment.spec).conversion)
-            self._conversions[deployment.uid] = known
-        return known[1]
 
     def _follow(self) -> None:
         revision = self._store.revision(MODEL_DEPLOYMENTS)
@@ -152,8 +137,6 @@ class Models:
             self._models[seen.key] = known if known is not None and known.seen is seen else self._read(seen, known)
         self._all, self._owners = tuple(self._models.values()), {}
         self._said = {key: said for key, said in self._said.items() if key in self._models}
-        uids = {model.seen.uid for model in self._models.values()}
-        self._conversions = {uid: known for uid, known in self._conversions.items() if uid in uids}
         found = [self._models[key].deployment for key in sorted(self._models)]
         self._deployments = tuple(deployment for deployment in found if deployment is not None)
 
@@ -185,6 +168,17 @@ class Models:
         except (ValidationError, ValueError):
             # Somebody wrote into it by hand: as if it had never been written.
             return None
+
+
+def _asks_for(deployment: Deployment, start: StartConversion) -> bool:
+    """What a conversion's id is made of, compared without taking the digest of every spec."""
+    spec = deployment.spec
+    return (
+        deployment.address.namespace == start.id.namespace
+        and spec.source == start.source
+        and spec.verification == start.verification
+        and spec.serving.max_batch_size == start.max_batch_size
+    )
 
 
 def _age(model: Model) -> tuple[str, str]:
