@@ -32,7 +32,7 @@ def a_zip(folder: Path, member: str) -> Path:
     [
         (ONNX, "model", "onnx", False),
         (PICKLE, "model.onnx", "sklearn", True),
-        (gzip.compress(PICKLE), "model", "sklearn", True),
+        (gzip.compress(PICKLE, mtime=0), "model", "sklearn", True),
         (b"\x78\x9c" + PICKLE, "model", "sklearn", True),
         (b"(lp0\n" + b"I1\naI2\na" * 9 + b".", "model.pkl", "sklearn", True),
         (b"(lp0\n" + b"I1\naI2\na" * 9 + b".", "s3://b/model.joblib?versionId=3", "sklearn", True),
