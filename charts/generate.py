@@ -120,8 +120,9 @@ def _table(rows: Any) -> list[str]:
 def _type(schema: Json) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
-    kind: str = schema["type"]
-    return {"string": "text", "array": "list", "object": "map"}.get(kind, kind)
+    words = {"string": "text", "array": "list", "object": "map"}
+    kinds: list[str] = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    return " or ".join(words.get(kind, kind) for kind in kinds)
 
 
 def definition_template() -> str:

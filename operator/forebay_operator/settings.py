@@ -4,11 +4,12 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from forebay_operator.api.fields import bytes_of
@@ -20,6 +21,8 @@ from forebay_operator.worlds.kubernetes.capacity import DeclaredDevices
 from forebay_operator.worlds.kubernetes.lease import Terms
 
 _LEAST_KEY: Final = 16
+_STOPPING_S: Final = 2.0
+"""What an operator may take to stop when it cannot renew its Lease."""
 _MIB: Final = 1 << 20
 
 
@@ -33,34 +36,62 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
+def _as_text(value: object) -> object:
+    """A quantity that was written as a number: `cpu: 2`."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return format(Decimal(repr(value)), "f") if is_number else value
+
+
+Quantity = Annotated[str, BeforeValidator(_as_text)]
+
+
 class Store(_Part):
     uri: str
     claim: str = ""
     has_credentials: bool = False
 
 
-class Servers(_Part):
-    cpu_image: str
-    gpu_image: str
-    limits: dict[str, str] = Field(default_factory=dict[str, str])
-    requests: dict[str, str] = Field(default_factory=dict[str, str])
-    scratch: str = "8Gi"
-    drain_seconds: int = 90
-    simulated_pace: str = ""
+class Variable(_Part):
+    name: str
+    value: str
+
+
+class _Pods(_Part):
+    """What is said of servers' pods and of conversions' alike."""
+
+    limits: dict[str, Quantity] = Field(default_factory=dict[str, str])
+    requests: dict[str, Quantity] = Field(default_factory=dict[str, str])
+    environment: tuple[Variable, ...] = ()
+    service_account: str = ""
     priority_class: str = ""
-    gpu_runtime_class: str = ""
+    node_selector: dict[str, str] = Field(default_factory=dict[str, str])
+    tolerations: tuple[dict[str, Any], ...] = ()
+    pod_labels: dict[str, str] = Field(default_factory=dict[str, str])
     pod_annotations: dict[str, str] = Field(default_factory=dict[str, str])
 
+    def fields(self) -> dict[str, Any]:
+        """By the names that the manifests have for them."""
+        named = dict(self)
+        return named | {"environment": {each.name: each.value for each in self.environment}}
 
-class Conversions(_Part):
+
+class Servers(_Pods):
+    cpu_image: str
+    gpu_image: str
+    scratch: str = "8Gi"
+    drain_seconds: int = 90
+    max_unavailable: int | str | None = None
+    """In a PodDisruptionBudget for each pool; None: there are none."""
+    simulated_pace: str = ""
+    gpu_runtime_class: str = ""
+
+
+class Conversions(_Pods):
     image: str
     images: dict[str, str] = Field(default_factory=dict[str, str])
-    limits: dict[str, str] = Field(default_factory=dict[str, str])
-    requests: dict[str, str] = Field(default_factory=dict[str, str])
     work: str = "8Gi"
     seconds: int = 900
     trust_source: bool = False
-    priority_class: str = ""
 
 
 class DeclaredServers(_Part):
@@ -94,6 +125,16 @@ class Leadership(_Part):
     duration_seconds: float = 10
     deadline_seconds: float = 7
     retry_seconds: float = 1
+
+    @model_validator(mode="after")
+    def _stops_in_time(self) -> Self:
+        """Who cannot renew has stopped before another may begin."""
+        if not 0 < self.retry_seconds < self.deadline_seconds <= self.duration_seconds - _STOPPING_S:
+            raise ValueError(
+                f"retrySeconds {self.retry_seconds:g} must be below deadlineSeconds {self.deadline_seconds:g}, and that "
+                f"{_STOPPING_S:g} s below durationSeconds {self.duration_seconds:g}: an operator stops before another begins"
+            )
+        return self
 
 
 class OperatorSettings(_Part):
@@ -131,22 +172,12 @@ class OperatorSettings(_Part):
             raise SettingsError(f"the settings {path} are wrong: {_in_words(error)}") from None
 
     def installation(self) -> installation.Installation:
-        servers, conversions = self.servers, self.conversions
+        servers = self.servers.fields()
+        servers["drain_s"] = servers.pop("drain_seconds")
         return installation.Installation(
             store=installation.StoreSettings(**self.store.model_dump()),
-            servers=installation.ServerSettings(
-                cpu_image=servers.cpu_image,
-                gpu_image=servers.gpu_image,
-                limits=servers.limits,
-                requests=servers.requests,
-                scratch=servers.scratch,
-                drain_s=servers.drain_seconds,
-                simulated_pace=servers.simulated_pace,
-                priority_class=servers.priority_class,
-                gpu_runtime_class=servers.gpu_runtime_class,
-                pod_annotations=servers.pod_annotations,
-            ),
-            conversions=installation.ConversionSettings(**conversions.model_dump()),
+            servers=installation.ServerSettings(**servers),
+            conversions=installation.ConversionSettings(**self.conversions.fields()),
             gateway_host=self.gateway_host,
             pull_policy=self.pull_policy,
             pull_secrets=self.pull_secrets,

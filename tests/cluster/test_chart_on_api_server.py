@@ -120,6 +120,7 @@ NEEDED = [
     *(Ask(verb, "deployments.apps", "team-a") for verb in ("list", "watch", "create", "patch", "delete")),
     *(Ask(verb, "jobs.batch", "team-a") for verb in ("list", "watch", "create", "delete")),
     *(Ask(verb, "pods", "team-a") for verb in ("list", "watch", "patch")),
+    *(Ask(verb, "poddisruptionbudgets.policy", "team-a") for verb in ("list", "watch", "create", "patch", "delete")),
     *(Ask(verb, "services", "team-a") for verb in ("list", "watch", "create", "patch")),
     *(Ask(verb, "events", "team-a") for verb in ("list", "watch")),
     Ask("create", "events.events.k8s.io", "team-a"),

@@ -25,7 +25,8 @@ def here(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("rights")
     with site(access, namespace, folder) as made:
         limited = operator_access(access, namespace, folder)
-        told = settings(namespace, folder, leadership={"name": OPERATOR}, auditSeconds=2)
+        servers = {**settings(namespace, folder)["servers"], "maxUnavailable": 1}
+        told = settings(namespace, folder, leadership={"name": OPERATOR}, auditSeconds=2, servers=servers)
         try:
             with OperatorProcess(limited, folder, told) as operator:
                 operator.wait_until_it_acts()
@@ -38,6 +39,7 @@ def test_the_rights_suffice_and_every_one_of_them_is_used(control_plane: Control
     here.start_kubelet()
     here.deploy("scaling", here.model_file(3.0), replicas=2)
     here.wait_until_ready("scaling", 2, SECONDS)
+    _let_only_one_of_two_servers_be_evicted(here)
     _edit_the_service(here)
     _shrink(here)
     _take_away(here)
@@ -50,6 +52,14 @@ def test_the_rights_suffice_and_every_one_of_them_is_used(control_plane: Control
 
     eventually(lambda: not unused(), lambda: f"granted and never used: {sorted(unused())}", SECONDS)
     assert [call for call in calls_of(control_plane.audit_log, account) if call[2] == 403] == []
+
+
+def _let_only_one_of_two_servers_be_evicted(here: Site) -> None:
+    def allowed() -> list[int]:
+        seen = [each.get("status", {}) for each in _all(here, "poddisruptionbudgets")]
+        return [status.get("disruptionsAllowed", 0) for status in seen if status.get("expectedPods") == 2]
+
+    eventually(lambda: allowed() == [1], lambda: f"{_all(here, 'poddisruptionbudgets')}", SECONDS)
 
 
 def _edit_the_service(here: Site) -> None:
@@ -84,6 +94,7 @@ def _take_away(here: Site) -> None:
     """A model that is stopped while it is converted needs neither its Job nor its pool."""
     here.deploy("scaling", here.model_file(5.0), replicas=0)
     eventually(lambda: not _all(here, "deployments"), "the pool stays", SECONDS)
+    eventually(lambda: not _all(here, "poddisruptionbudgets"), "its budget stays", SECONDS)
     eventually(lambda: not _all(here, "jobs"), "the Jobs stay", SECONDS)
 
 

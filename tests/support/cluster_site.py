@@ -144,6 +144,7 @@ _PATHS = {
     "pods": "/api/v1/namespaces/{namespace}/pods",
     "services": "/api/v1/namespaces/{namespace}/services",
     "secrets": "/api/v1/namespaces/{namespace}/secrets",
+    "poddisruptionbudgets": "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets",
     "resourcequotas": "/api/v1/namespaces/{namespace}/resourcequotas",
     "limitranges": "/api/v1/namespaces/{namespace}/limitranges",
     "leases": "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases",

@@ -23,8 +23,17 @@ SIMULATED = DeviceClass("simulated", "simulated", 1 << 30)
 def an_installation(**changes: Any) -> Installation:
     usual = Installation(
         store=StoreSettings(uri="s3://bucket/models"),
-        servers=ServerSettings(cpu_image="forebay/runtime:1", gpu_image="forebay/runtime-gpu:1"),
-        conversions=ConversionSettings(image="forebay/convert:1"),
+        servers=ServerSettings(
+            cpu_image="forebay/runtime:1",
+            gpu_image="forebay/runtime-gpu:1",
+            limits={"memory": "4Gi"},
+            requests={"cpu": "500m", "memory": "2Gi"},
+        ),
+        conversions=ConversionSettings(
+            image="forebay/convert:1",
+            limits={"cpu": "2", "memory": "4Gi", "ephemeral-storage": "12Gi"},
+            requests={"cpu": "500m", "memory": "1Gi"},
+        ),
         gateway_host="forebay-gateway.forebay.svc.cluster.local",
     )
     return replace(usual, **changes)

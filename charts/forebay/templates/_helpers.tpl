@@ -155,8 +155,19 @@ prometheus.io/port: "{{ . }}"
 prometheus.io/path: /metrics
 {{- end -}}
 
-{{- /* Where the operator acts, as the namespaces of Roles; empty: everywhere, by ClusterRoles. */ -}}
+{{- /* Values that are each allowed and do not go together. */ -}}
 {{- define "forebay.checks" -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" (include "forebay.fullname" .)) }}
+{{- fail (printf "objects cannot be called %q: names of Services begin with a letter and have no dots; set fullnameOverride" (include "forebay.fullname" .)) }}
+{{- end }}
+{{- if le (int .Values.gateway.drainSeconds) (int .Values.gateway.holdSeconds) }}
+{{- fail (printf "gateway.drainSeconds (%v) must be longer than gateway.holdSeconds (%v): or a gateway that ends drops requests that wait" .Values.gateway.drainSeconds .Values.gateway.holdSeconds) }}
+{{- end }}
+{{- with .Values.operator.leadership }}
+{{- if or (le (int .deadlineSeconds) (int .retrySeconds)) (gt (add .deadlineSeconds 2) (int .durationSeconds)) }}
+{{- fail (printf "operator.leadership: retrySeconds (%v) must be below deadlineSeconds (%v), and that two below durationSeconds (%v): one operator has to stop before another begins" .retrySeconds .deadlineSeconds .durationSeconds) }}
+{{- end }}
+{{- end }}
 {{- if and .Values.store.server.secret .Values.store.uri }}
 {{- fail "store.server.secret is for the server that the chart brings, and store.uri takes its place: set one of them" }}
 {{- end }}

@@ -59,7 +59,15 @@ def job(action: StartConversion, order: ConversionOrder, owners: Iterable[Owner]
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             "template": {
-                "metadata": {"labels": labels, "annotations": {**annotations, **_orders(order), names.LOGS: "convert"}},
+                "metadata": {
+                    "labels": {**installation.conversions.pod_labels, **labels},
+                    "annotations": {
+                        **installation.conversions.pod_annotations,
+                        **annotations,
+                        **_orders(order),
+                        names.LOGS: "convert",
+                    },
+                },
                 "spec": _pod_spec(action, installation),
             },
         },
@@ -93,7 +101,7 @@ def _pod_spec(action: StartConversion, installation: Installation) -> Json:
     *before, last = (_container(stage, action, installation) for stage in stages_of(action.source.sha256))
     return {
         **security.pod(),
-        **pod_basics(installation, settings.priority_class),
+        **pod_basics(installation, settings),
         "restartPolicy": "Never",
         # Of the pod, not of the Job: it begins once a node has taken the pod, and leaves the pod, which says how far it came.
         "activeDeadlineSeconds": settings.seconds,
@@ -112,10 +120,7 @@ def _container(stage: ConversionStage, action: StartConversion, installation: In
         "image": settings.images.get(action.source.format or "", settings.image),
         "imagePullPolicy": installation.pull_policy,
         "args": [stage, f"--order={ORDER_FOLDER}/{ORDER_FILE}", f"--result={RESULT}", f"--work={WORK}"],
-        "env": [
-            {"name": name, "value": value}
-            for name, value in {"ORT_DISABLE_TELEMETRY": "1", "HOME": home, "TMPDIR": home}.items()
-        ],
+        "env": [{"name": name, "value": value} for name, value in _environment(stage, settings, home).items()],
         **_credentials(stage, action, installation),
         "resources": {
             "limits": {name: canonical(quantity) for name, quantity in settings.limits.items()},
@@ -126,6 +131,12 @@ def _container(stage: ConversionStage, action: StartConversion, installation: In
         "securityContext": security.container(),
         "volumeMounts": _mounts(stage, installation),
     }
+
+
+def _environment(stage: ConversionStage, settings: ConversionSettings, home: str) -> dict[str, str]:
+    # The installation's are for those that reach out, of proxies for example.
+    added = settings.environment if stage != "convert" else {}
+    return {**added, "ORT_DISABLE_TELEMETRY": "1", "HOME": home, "TMPDIR": home}
 
 
 def _credentials(stage: ConversionStage, action: StartConversion, installation: Installation) -> Json:

@@ -9,10 +9,6 @@ from forebay_operator.manifests.kinds import Json
 GPU_RESOURCE: Final = "nvidia.com/gpu"
 GPU_PRODUCT: Final = "nvidia.com/gpu.product"
 GPU_MEMORY: Final = "nvidia.com/gpu.memory"
-_SERVER_LIMITS: Final[Mapping[str, str]] = {"memory": "4Gi"}
-_SERVER_REQUESTS: Final[Mapping[str, str]] = {"cpu": "500m", "memory": "2Gi"}
-_CONVERSION_LIMITS: Final[Mapping[str, str]] = {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "12Gi"}
-_CONVERSION_REQUESTS: Final[Mapping[str, str]] = {"cpu": "500m", "memory": "1Gi"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,43 +21,54 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
-    """How server pods are made."""
+class PodSettings:
+    """What an installation may say of any pod that the operator makes. What a pod may take is said by the chart alone."""
 
-    cpu_image: str
-    gpu_image: str
-    ports: Ports = Ports()
-    limits: Mapping[str, str] = field(default_factory=lambda: dict(_SERVER_LIMITS))
-    """Of the container, beside the device. The memory of a CPU server's models comes on top."""
-    requests: Mapping[str, str] = field(default_factory=lambda: dict(_SERVER_REQUESTS))
-    scratch: str = "8Gi"
-    """Room for artifacts."""
-    drain_s: int = 90
-    """What a server may take to answer what is in it before it ends: longer than any client waits."""
-    simulated_pace: str = ""
-    """Pace of simulated devices, for example `20ms+5ms`."""
+    limits: Mapping[str, str] = field(default_factory=dict[str, str])
+    requests: Mapping[str, str] = field(default_factory=dict[str, str])
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    """More variables."""
+    service_account: str = ""
+    """Of the models' namespaces; empty: `default`. Pods have no token of it: it is for what a cloud gives to accounts."""
     priority_class: str = ""
-    gpu_runtime_class: str = ""
-    """`runtimeClassName` of GPU servers, where the cluster needs one."""
+    node_selector: Mapping[str, str] = field(default_factory=dict[str, str])
+    tolerations: tuple[Json, ...] = ()
+    pod_labels: Mapping[str, str] = field(default_factory=dict[str, str])
     pod_annotations: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConversionSettings:
-    """How conversion pods are made."""
+class ServerSettings(PodSettings):
+    """How server pods are made. The memory of a CPU server's models comes on top of its limit."""
+
+    cpu_image: str
+    gpu_image: str
+    ports: Ports = Ports()
+    scratch: str = "8Gi"
+    """Room for artifacts."""
+    drain_s: int = 90
+    """What a server may take to answer what is in it before it ends: longer than any client waits."""
+    max_unavailable: int | str | None = None
+    """How many servers of a pool, or what share of them, may be evicted at once; None: nothing is said of it."""
+    simulated_pace: str = ""
+    """Pace of simulated devices, for example `20ms+5ms`."""
+    gpu_runtime_class: str = ""
+    """`runtimeClassName` of GPU servers, where the cluster needs one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionSettings(PodSettings):
+    """How conversion pods are made. What opens a source sees none of the environment's variables."""
 
     image: str
     """Converts what has no image of its own in `images`."""
     images: Mapping[str, str] = field(default_factory=dict[str, str])
     """Images by format of the source."""
-    limits: Mapping[str, str] = field(default_factory=lambda: dict(_CONVERSION_LIMITS))
-    requests: Mapping[str, str] = field(default_factory=lambda: dict(_CONVERSION_REQUESTS))
     work: str = "8Gi"
     """Room for the source, what is made of it, and what lies between."""
     seconds: int = 900
     """When a conversion that has not ended is ended."""
     trust_source: bool = False
-    priority_class: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +96,13 @@ class Installation:
     """Names of Secrets in the models' namespaces."""
 
 
-def pod_basics(installation: Installation, priority_class: str) -> Json:
-    """Parts of a pod's spec that every pod has."""
-    basics: Json = {}
-    if installation.pull_secrets:
-        basics["imagePullSecrets"] = [{"name": name} for name in installation.pull_secrets]
-    if priority_class:
-        basics["priorityClassName"] = priority_class
-    return basics
+def pod_basics(installation: Installation, settings: PodSettings) -> Json:
+    """Parts of a pod's spec that every pod may have, as far as anything is said of them."""
+    said: Json = {
+        "imagePullSecrets": [{"name": name} for name in installation.pull_secrets],
+        "priorityClassName": settings.priority_class,
+        "serviceAccountName": settings.service_account,
+        "nodeSelector": dict(settings.node_selector),
+        "tolerations": list(settings.tolerations),
+    }
+    return {name: value for name, value in said.items() if value}

@@ -49,6 +49,7 @@ DEPLOYMENTS: Final = Kind("apps", "v1", "deployments", "Deployment", labels=MANA
 PODS: Final = Kind("", "v1", "pods", "Pod", labels=PART_OF)
 JOBS: Final = Kind("batch", "v1", "jobs", "Job", labels=MANAGED_BY)
 SERVICES: Final = Kind("", "v1", "services", "Service", labels=MANAGED_BY)
+BUDGETS: Final = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", labels=MANAGED_BY)
 NODES: Final = Kind("", "v1", "nodes", "Node", namespaced=False)
 # Of Jobs' pods that are refused (quota, pod security, a webhook), nothing but these says why.
 JOB_EVENTS: Final = Kind("", "v1", "events", "Event", fields="involvedObject.kind=Job,type=Warning")
@@ -56,7 +57,7 @@ EVENTS: Final = Kind("events.k8s.io", "v1", "events", "Event")
 SECRETS: Final = Kind("", "v1", "secrets", "Secret")
 LEASES: Final = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 
-WATCHED: Final = (MODEL_DEPLOYMENTS, DEPLOYMENTS, PODS, JOBS, SERVICES, NODES, JOB_EVENTS)
+WATCHED: Final = (MODEL_DEPLOYMENTS, DEPLOYMENTS, PODS, JOBS, SERVICES, BUDGETS, NODES, JOB_EVENTS)
 
 
 def ref_of(kind: Kind, manifest: Json) -> Ref:

@@ -18,6 +18,7 @@ COMPONENT: Final = "app.kubernetes.io/component"
 SERVER: Final = "server"
 CONVERSION: Final = "conversion"
 ADDRESS: Final = "address"
+BUDGET: Final = "budget"
 CREDENTIALS: Final = "credentials"
 GATEWAY: Final = "gateway"
 
@@ -81,6 +82,10 @@ def pool_deployment(pool: Pool, template: str) -> str:
     tail = f"-{pool_digest(pool)[:6]}-{template[:6]}"
     head = f"forebay-{slug(pool.exclusive or pool.device.name)}"
     return f"{head[: _MOST_OF_A_DEPLOYMENT - len(tail)].rstrip('-')}{tail}"
+
+
+def pool_budget(pool: Pool) -> str:
+    return f"forebay-{pool_digest(pool)}"
 
 
 def conversion_job(key: ConversionId, attempt: int) -> str:

@@ -13,7 +13,7 @@ from forebay_operator.manifests import names, security
 from forebay_operator.manifests.installation import GPU_PRODUCT, GPU_RESOURCE, Installation, Ports, ServerSettings, pod_basics
 from forebay_operator.manifests.kinds import DEPLOYMENTS, Json
 from forebay_operator.manifests.owners import Owner, owned_by
-from forebay_operator.manifests.quantities import canonical, mebibytes
+from forebay_operator.manifests.quantities import canonical, mebibytes, whole
 from forebay_schema.digests import canonical_json
 
 CONTAINER: Final = "server"
@@ -21,6 +21,7 @@ TOKEN_FOLDER: Final = "/var/run/forebay/token"
 SCRATCH: Final = "/scratch"
 STORE_VOLUME: Final = "store"
 _GRACE_S: Final = 10
+_SPREAD_OVER: Final = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +91,23 @@ def _labels(pool: Pool) -> dict[str, str]:
 
 
 def _pod_metadata(pool: Pool, installation: Installation, changes: Json) -> Json:
-    annotations = {**installation.servers.pod_annotations, names.POOL: pool_text(pool)}
-    return {"labels": {**changes.get("labels", {}), **_labels(pool)}, "annotations": annotations}
+    settings = installation.servers
+    annotations = {**settings.pod_annotations, names.POOL: pool_text(pool), names.LOGS: CONTAINER}
+    return {"labels": {**changes.get("labels", {}), **settings.pod_labels, **_labels(pool)}, "annotations": annotations}
 
 
 def _pod_spec(pool: Pool, installation: Installation, changes: Json) -> Json:
     settings = installation.servers
-    selector = _selector(pool.device) | changes.get("nodeSelector", {})
-    tolerations = _tolerations(pool.device) + changes.get("tolerations", [])
+    selector = {**settings.node_selector, **_selector(pool.device), **changes.get("nodeSelector", {})}
+    tolerations = [*_tolerations(pool.device), *settings.tolerations, *changes.get("tolerations", [])]
     return {
         **security.pod(),
-        **pod_basics(installation, settings.priority_class),
+        **pod_basics(installation, settings),
         **_runtime_class(pool.device, settings.gpu_runtime_class),
         "terminationGracePeriodSeconds": settings.drain_s + _GRACE_S,
         **({"nodeSelector": selector} if selector else {}),
         **({"tolerations": tolerations} if tolerations else {}),
+        "topologySpreadConstraints": [_spread(pool, key) for key in _SPREAD_OVER],
         "containers": [_container(pool, installation, changes)],
         "volumes": _volumes(installation),
     }
@@ -121,10 +124,12 @@ def _container(pool: Pool, installation: Installation, changes: Json) -> Json:
         "image": settings.gpu_image if pool.device.kind == "gpu" else settings.cpu_image,
         "imagePullPolicy": installation.pull_policy,
         "args": _arguments(pool.device, settings),
-        "env": _environment(changes),
+        "env": _environment(settings, changes),
         **({"envFrom": [{"secretRef": {"name": names.STORE_SECRET}}]} if store.has_credentials else {}),
         "ports": _ports(settings.ports),
         "resources": _resources(pool.device, installation, changes),
+        # A slow start is not a hang: drivers, a cold disk. How long it may take in all is the step's to say.
+        "startupProbe": _probe("/v2/health/live", period_s=2, failures=300),
         "readinessProbe": _probe("/v2/health/ready", period_s=2, failures=3),
         "livenessProbe": _probe("/v2/health/live", period_s=10, failures=6),
         "securityContext": security.container(),
@@ -155,11 +160,13 @@ def _arguments(device: DeviceClass, settings: ServerSettings) -> list[str]:
     ]
 
 
-def _environment(changes: Json) -> list[Json]:
+def _environment(settings: ServerSettings, changes: Json) -> list[Json]:
+    """Each variable once: ours before the model's, the model's before the installation's."""
     # Models are nobody else's business: onnxruntime reports home without the first.
     own = {"ORT_DISABLE_TELEMETRY": "1", "HOME": SCRATCH, "TMPDIR": SCRATCH}
-    added = [each for each in changes.get("env", []) if each["name"] not in own]
-    return [{"name": name, "value": value} for name, value in own.items()] + added
+    entries = [{"name": name, "value": value} for name, value in settings.environment.items()] + changes.get("env", [])
+    by_name = {each["name"]: each for each in entries if each["name"] not in own}
+    return [{"name": name, "value": value} for name, value in own.items()] + list(by_name.values())
 
 
 def _ports(ports: Ports) -> list[Json]:
@@ -175,15 +182,8 @@ def _resources(device: DeviceClass, installation: Installation, changes: Json) -
     if device.kind == "gpu":
         limits[GPU_RESOURCE] = "1"
     elif device.kind == "cpu" and "memory" not in changed.get("limits", {}):
-        limits["memory"] = mebibytes(device.memory_bytes + _overhead_bytes(settings.limits))
+        limits["memory"] = mebibytes(device.memory_bytes + (whole(settings.limits.get("memory", "")) or 0))
     return {"limits": _canonical(limits), "requests": _canonical(requests)}
-
-
-def _overhead_bytes(limits: Any) -> int:
-    text = canonical(limits.get("memory", "0"))
-    units = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "k": 1000, "M": 10**6, "G": 10**9}
-    digits = text.rstrip("KMGTkimu")
-    return int(digits or 0) * units.get(text[len(digits) :], 1)
 
 
 def _canonical(quantities: Json) -> Json:
@@ -205,6 +205,16 @@ def _selector(device: DeviceClass) -> dict[str, str]:
 
 def _runtime_class(device: DeviceClass, name: str) -> Json:
     return {"runtimeClassName": name} if name and device.kind == "gpu" else {}
+
+
+def _spread(pool: Pool, topology_key: str) -> Json:
+    """Servers of a pool apart, as far as that is possible: what takes a node, or a zone, takes few of them."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": topology_key,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {names.POOL: names.pool_digest(pool)}},
+    }
 
 
 def _tolerations(device: DeviceClass) -> list[Json]:

@@ -16,6 +16,8 @@ def pod() -> Json:
             "runAsUser": USER,
             "runAsGroup": USER,
             "fsGroup": USER,
+            # A shared volume is not gone through at the start of every pod.
+            "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }

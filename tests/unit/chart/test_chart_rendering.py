@@ -3,12 +3,14 @@
 import base64
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from chart_rendering import (
     CHART,
@@ -53,10 +55,29 @@ def test_helm_finds_nothing_to_object_to(value_set: str) -> None:
         ("images.pullPolicy=Sometimes", "must be one of"),
         ("store.uri=file:///store", "set store.claim to the volume claim"),
         ("store.claim=models", "store.uri is no file:// URI"),
+        ("gateway.holdSeconds=60", "gateway.drainSeconds (60) must be longer than gateway.holdSeconds (60)"),
+        ("operator.leadership.deadlineSeconds=9", "two below durationSeconds (10)"),
+        ("operator.leadership.retrySeconds=7", "retrySeconds (7) must be below deadlineSeconds (7)"),
+        ("conversions.images.pickle=mine", "must be one of 'onnx', 'sklearn'"),
+        ("servers.podDisruptionBudget.maxUnavailable=0", "minimum"),
+        ("servers.podDisruptionBudget.maxUnavailable=half", "does not match pattern"),
+        ("servers.extraEnv[0].valueFrom=x", "additional properties 'valueFrom' not allowed"),
+        ("devices.simulated.pace=fast", "does not match pattern"),
+        ("namespaces={Team_A}", "does not match pattern"),
+        ("store.secret=a/b", "does not match pattern"),
+        ("images.operator=", "does not match pattern"),
+        ("fullnameOverride=1st", "does not match pattern"),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(setting: str, said: str) -> None:
     assert said in refusal(setting)
+
+
+def test_a_release_whose_name_no_service_may_have_is_told_what_to_set() -> None:
+    made = helm("template", "v1.2", str(CHART), check=False)
+
+    assert "names of Services begin with a letter and have no dots; set fullnameOverride" in made.stderr
+    assert helm("template", "v1.2", str(CHART), "--set=fullnameOverride=v1-2").stdout
 
 
 def test_the_stores_of_its_own_and_of_yours_exclude_each_other() -> None:
@@ -197,6 +218,49 @@ def test_the_operator_understands_what_it_is_told(value_set: str, tmp_path: Path
     assert told.installation().servers.cpu_image
     assert told.declared_devices()
     assert told.step_settings().server_start_timeout_s == 300
+
+
+def test_operator_and_gateways_hold_requests_equally_long(tmp_path: Path) -> None:
+    made = objects(render("default", "--set=gateway.holdSeconds=20"))
+    arguments = find(made, "Deployment", "forebay-gateway")["spec"]["template"]["spec"]["containers"][0]["args"]
+
+    assert "--hold-seconds=20" in arguments
+    assert _read(made, tmp_path).step_settings().hold_seconds == 20
+
+
+def test_every_setting_of_the_operator_is_set_by_the_chart() -> None:
+    told = operator_settings(objects(render("everything")))
+
+    # Who leads is told by the Lease that the chart makes: a second release in the namespace is refused for its sake.
+    assert sorted(_unset(OperatorSettings, told)) == ["leadership.name"]
+
+
+def _unset(model: type[BaseModel], told: Json, path: str = "") -> Iterator[str]:
+    """Fields that nothing is said of."""
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        if key not in told:
+            yield path + key
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _unset(field.annotation, told[key], f"{path}{key}.")
+
+
+def test_what_is_said_of_pods_reaches_them(tmp_path: Path) -> None:
+    made = _read(objects(render("everything")), tmp_path).installation()
+
+    for pods in (made.servers, made.conversions):
+        assert pods.service_account
+        assert pods.priority_class == "forebay-serving" or pods is made.conversions
+        assert all((pods.node_selector, pods.tolerations, pods.environment, pods.pod_labels, pods.pod_annotations))
+    assert made.servers.max_unavailable == "25%"
+    assert made.servers.limits["cpu"] == "2", "a number is a quantity too"
+    assert made.conversions.images == {"onnx": "registry.example.com/convert-onnx:1.0"}
+
+
+def _read(made: list[Json], folder: Path) -> OperatorSettings:
+    path = folder / "operator.json"
+    path.write_text(json.dumps(operator_settings(made)))
+    return OperatorSettings.read(path)
 
 
 def test_images_come_from_a_registry_of_ones_own_and_keep_their_digests() -> None:

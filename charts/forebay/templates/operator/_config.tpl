@@ -4,6 +4,9 @@ schema: forebay.dev/installation/v1
 namespaces:
   {{- toYaml .Values.namespaces | nindent 2 }}
 logLevel: {{ .Values.operator.logLevel }}
+auditSeconds: {{ .Values.operator.auditSeconds }}
+leadership:
+  {{- toYaml .Values.operator.leadership | nindent 2 }}
 gatewayHost: {{ include "forebay.gatewayHost" . }}
 pullPolicy: {{ .Values.images.pullPolicy }}
 pullSecrets:
@@ -15,14 +18,13 @@ store:
 servers:
   cpuImage: {{ include "forebay.image" (list . .Values.images.runtime) }}
   gpuImage: {{ include "forebay.image" (list . .Values.images.runtimeGpu) }}
-  limits:
-    {{- toYaml .Values.servers.limits | nindent 4 }}
-  requests:
-    {{- toYaml .Values.servers.requests | nindent 4 }}
+  {{- include "forebay.podsConfig" (list . .Values.servers "serving") | nindent 2 }}
   scratch: {{ .Values.servers.scratch | quote }}
   drainSeconds: {{ .Values.servers.drainSeconds }}
   simulatedPace: {{ .Values.devices.simulated.pace | quote }}
-  priorityClass: {{ include "forebay.priorityClass" (list . .Values.servers.priorityClassName "serving") | quote }}
+  {{- if .Values.servers.podDisruptionBudget.enabled }}
+  maxUnavailable: {{ .Values.servers.podDisruptionBudget.maxUnavailable }}
+  {{- end }}
   gpuRuntimeClass: {{ .Values.servers.runtimeClassName | quote }}
   podAnnotations:
     {{- $scraped := dict }}
@@ -32,14 +34,17 @@ servers:
     {{- merge (deepCopy .Values.servers.podAnnotations) $scraped | toYaml | nindent 4 }}
 conversions:
   image: {{ include "forebay.image" (list . .Values.images.convertSklearn) }}
-  limits:
-    {{- toYaml .Values.conversions.limits | nindent 4 }}
-  requests:
-    {{- toYaml .Values.conversions.requests | nindent 4 }}
+  images:
+    {{- range $format, $image := .Values.conversions.images }}
+    {{ $format }}: {{ include "forebay.image" (list $ $image) }}
+    {{- else }} {}
+    {{- end }}
+  {{- include "forebay.podsConfig" (list . .Values.conversions "conversions") | nindent 2 }}
+  podAnnotations:
+    {{- toYaml .Values.conversions.podAnnotations | nindent 4 }}
   work: {{ .Values.conversions.work | quote }}
   seconds: {{ .Values.conversions.seconds }}
   trustSource: {{ .Values.conversions.trustSource }}
-  priorityClass: {{ include "forebay.priorityClass" (list . .Values.conversions.priorityClassName "conversions") | quote }}
 devices:
   cpu:
     servers: {{ .Values.devices.cpu.servers }}
@@ -54,4 +59,24 @@ settings:
   serverIdleSeconds: {{ .Values.operator.serverIdleSeconds }}
   serverStartSeconds: {{ .Values.operator.serverStartSeconds }}
   artifactGraceSeconds: {{ .Values.operator.artifactGraceSeconds }}
+  holdSeconds: {{ .Values.gateway.holdSeconds }}
+{{- end -}}
+
+{{- /* What is told of servers' pods and of conversions' alike. Argument: the context, their values, and the priority class of theirs. */ -}}
+{{- define "forebay.podsConfig" -}}
+{{- $values := index . 1 -}}
+limits:
+  {{- toYaml $values.limits | nindent 2 }}
+requests:
+  {{- toYaml $values.requests | nindent 2 }}
+environment:
+  {{- toYaml $values.extraEnv | nindent 2 }}
+serviceAccount: {{ $values.serviceAccountName | quote }}
+priorityClass: {{ include "forebay.priorityClass" (list (index . 0) $values.priorityClassName (index . 2)) | quote }}
+nodeSelector:
+  {{- toYaml $values.nodeSelector | nindent 2 }}
+tolerations:
+  {{- toYaml $values.tolerations | nindent 2 }}
+podLabels:
+  {{- toYaml $values.podLabels | nindent 2 }}
 {{- end -}}

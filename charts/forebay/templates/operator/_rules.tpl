@@ -13,6 +13,9 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [list, watch, create, patch, delete]
 # Conversions. Why a Job's pod was refused is told by Events only.
 - apiGroups: [batch]
   resources: [jobs]

@@ -71,6 +71,10 @@ class Pools:
         """Where there are servers, or should be."""
         return {site.pool.namespace for site in self._sites.values()}
 
+    def pools(self) -> set[Pool]:
+        """Those that have servers, or should have."""
+        return {site.pool for site in self._sites.values()}
+
     def adopt(self) -> None:
         """Take over the Deployments that are there: of an operator before, or of an earlier life of this one."""
         for live in self._store.all(DEPLOYMENTS):

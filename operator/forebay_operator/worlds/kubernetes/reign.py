@@ -14,6 +14,7 @@ from forebay_operator.worlds.kubernetes.addresses import Addresses
 from forebay_operator.worlds.kubernetes.api_server import ApiServer
 from forebay_operator.worlds.kubernetes.artifacts import Artifacts
 from forebay_operator.worlds.kubernetes.audit import Audit
+from forebay_operator.worlds.kubernetes.budgets import Budgets
 from forebay_operator.worlds.kubernetes.capacity import CapacityView, DeclaredDevices
 from forebay_operator.worlds.kubernetes.conversions import Conversions
 from forebay_operator.worlds.kubernetes.gateway_pods import GatewayPods, ListedGatewayPods, WatchedGatewayPods
@@ -88,6 +89,7 @@ class Reign:
             models=models,
             servers=Servers(store, tokens, now, changed, pools.is_outdated),
             pools=pools,
+            budgets=Budgets(store, self._writer, mandate.installation.servers.max_unavailable, models.owner_of),
             conversions=Conversions(store, self._writer, mandate.installation, models.waiting_for, now),
             gateways=Gateways(self._gateway_pods(), now, changed),
             capacity=CapacityView(store, mandate.devices),

@@ -20,6 +20,7 @@ from forebay_operator.domain.snapshot import Pool, Server, ServerPhase, Settings
 from forebay_operator.worlds.clock import Clock
 from forebay_operator.worlds.kubernetes.addresses import Addresses
 from forebay_operator.worlds.kubernetes.artifacts import Artifacts
+from forebay_operator.worlds.kubernetes.budgets import Budgets
 from forebay_operator.worlds.kubernetes.capacity import CapacityView
 from forebay_operator.worlds.kubernetes.conversions import Conversions
 from forebay_operator.worlds.kubernetes.gateways import Gateways
@@ -40,6 +41,7 @@ class Parts:
     models: Models
     servers: Servers
     pools: Pools
+    budgets: Budgets
     conversions: Conversions
     gateways: Gateways
     capacity: CapacityView
@@ -122,6 +124,7 @@ class KubernetesWorld:
     def _keep(self) -> None:
         parts = self._parts
         parts.pools.keep()
+        parts.budgets.keep(parts.pools.pools())
         parts.conversions.keep()
         parts.secrets.keep(parts.pools.namespaces(), parts.conversions.namespaces(), self._stuck(), self._clock.now())
         # Before Services, of which there may be thousands to make: people wait for what is said.
