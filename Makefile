@@ -16,7 +16,7 @@ SETS := operator gateway runtime runtime-gpu convert convert-sklearn local
 SEALED := google joblib ml_dtypes numpy onnx onnxruntime scipy skl2onnx sklearn skops
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-gpu cluster-assets lint types contracts crds chart images kind-up kind-down node-proof bench pins clean
+.PHONY: help venv demo test test-gpu chaos rollouts soak cluster-assets lint types contracts crds chart images kind-up kind-down node-proof bench pins clean
 
 help: ## List these commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ kind-down: ## Delete that cluster
 
 node-proof: venv ## Install into a cluster, serve, break things, take it away: make node-proof KUBECONFIG=FILE (see docs/node-proof.md)
 	@PYTHONPATH=tests/support $(BIN)/python -B tests/node --kubeconfig "$(KUBECONFIG)" $(ARGS)
+
+chaos: venv ## Break `forebay up` at random under load and count what clients saw: make chaos MINUTES=10 ARGS="--seed 1"
+	@PYTHONPATH=tests/support $(BIN)/python -B tests/chaos faults --minutes $(or $(MINUTES),10) $(ARGS)
 
 pins: ## Compile the pinned requirement files anew (needs uv)
 	$(BIN)/uv pip compile -q pyproject.toml --extra local --group test --group lint --universal --python-version 3.11 \
