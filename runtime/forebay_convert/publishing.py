@@ -1,10 +1,12 @@
 """Puts artifacts where they are wanted, whole or not at all, and finds those that are there already."""
 
+import errno
 import os
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,11 +17,14 @@ from forebay_convert.addresses import shown
 from forebay_convert.failures import ConversionError, passing
 from forebay_convert.sandbox.removal import remove_tree
 from forebay_convert.workplace import own_folder
+from forebay_schema.conversion import ConversionFailure
 from forebay_schema.documents import DocumentError
 from forebay_schema.manifest import MANIFEST_FILE, MODEL_FILE, Manifest, address_of
 from forebay_schema.store import ConversionRecord, artifact_uri, artifacts_uri, conversion_uri
 
 _INCOMING = ".incoming-"
+_FULL = ("QuotaExceeded", "StorageFull", "XMinioStorageFull")
+"""Codes of S3 servers that take no more: VersityGW, Ceph and MinIO have their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +162,29 @@ def _translated(store: str) -> Generator[None]:
     except ConversionError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:300]
-        raise ConversionError(
-            passing(
-                "publish",
-                f"The store at {shown(store)} cannot be used: {type(error).__name__}: {said}.",
-                "Check that it exists, that it has room, and that this process may write to it.",
-            )
-        ) from error
+        raise ConversionError(unusable(store, error)) from error
+
+
+def unusable(store: str, error: Exception) -> ConversionFailure:
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    if _is_for_want_of_room(error):
+        remedy = "Make room in it, or have it enlarged: the conversion is tried again by itself."
+        return passing("publish", f"The store at {shown(store)} is full: {said}.", remedy)
+    remedy = "Check that it exists, that it has room, and that this process may write to it."
+    return passing("publish", f"The store at {shown(store)} cannot be used: {said}.", remedy)
+
+
+def _is_for_want_of_room(error: BaseException | None) -> bool:
+    """By what file systems say, and S3 servers, whose answers are the causes of what their clients raise."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        answer: Any = getattr(error, "response", None) or {}
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if status == HTTPStatus.INSUFFICIENT_STORAGE or answer.get("Error", {}).get("Code") in _FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _write_artifact(folder: Path, model: Path, manifest: Manifest) -> None:

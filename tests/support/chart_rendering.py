@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ def helm(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str
     return subprocess.run([path, *arguments], check=check, capture_output=True, text=True, timeout=60, env=environment)
 
 
+@cache
 def render(value_set: str = "default", *arguments: str) -> str:
     """All of the chart's objects, as YAML."""
     file = VALUE_SETS[value_set]

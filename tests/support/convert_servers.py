@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+_NO_ROOM = b"<Error><Code>XMinioStorageFull</Code><Message>The drives have too little room left.</Message></Error>"
+
 
 @dataclass
 class Objects:
@@ -19,6 +21,8 @@ class Objects:
     """While it is set, requests are never answered."""
     forbidden: threading.Event = field(default_factory=threading.Event)
     """While it is set, requests are answered with 403."""
+    full: threading.Event = field(default_factory=threading.Event)
+    """While it is set, nothing is stored: 507."""
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -53,7 +57,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._serve(with_body=True)
 
     def do_PUT(self) -> None:
-        self.objects.content[self._key()] = self.rfile.read(int(self.headers["Content-Length"]))
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.objects.full.is_set():
+            self._answer(507, _NO_ROOM, with_body=True)
+            return
+        self.objects.content[self._key()] = content
         self._answer(200, b"", with_body=True)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is http.server's

@@ -89,22 +89,3 @@ def test_the_kind_cluster_is_described_by_fields_that_kind_knows() -> None:
     assert {key for mapping in node["extraPortMappings"] for key in mapping} <= {
         "containerPort", "hostPort", "listenAddress", "protocol",
     }  # fmt: skip
-
-
-def test_the_dashboard_shows_metrics_that_there_are() -> None:
-    dashboard = json.loads((CHART / "files" / "dashboard.json").read_text(encoding="utf-8"))
-    shown = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
-    named = set(re.findall(r"\b(?:nv|forebay)_[a-z_]+", " ".join(shown)))
-    sources = "\n".join(
-        path.read_text(encoding="utf-8") for folder in ("operator", "runtime") for path in (ROOT / folder).rglob("*.py")
-    )
-
-    assert len(named) > 15
-    assert {name for name in named if not _is_made(name, sources)} == set()
-
-
-def _is_made(name: str, sources: str) -> bool:
-    """Counters and histograms get their endings, and the gateway's families their beginning, where they are written out."""
-    stem = re.sub(r"_(bucket|count|sum)$", "", name) if "seconds" in name else name
-    stems = {name, stem, stem.removesuffix("_total"), stem.removeprefix("forebay_gateway_")}
-    return any(f'"{each}"' in sources for each in stems)

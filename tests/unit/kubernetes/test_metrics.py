@@ -1,9 +1,9 @@
-"""What the operator's metrics say, and that their page in the documentation is theirs."""
+"""What the operator's metrics say."""
 
 from collections.abc import Mapping
 
 from forebay_operator.worlds.kubernetes.metrics import OperatorMetrics
-from metrics_page import PAGE, a_moment, an_hour, page
+from metrics_page import a_moment, an_hour
 
 MODEL = {"namespace": "default", "name": "digits"}
 DEVICE = {"namespace": "default", "server": "s-1", "device": "simulated"}
@@ -47,7 +47,3 @@ def test_an_operator_that_does_not_lead_shows_no_models() -> None:
     metrics.leads_no_more()
     assert _value(metrics, "forebay_operator_leads", {}) == 0
     assert _value(metrics, "forebay_replicas_ready", MODEL) is None
-
-
-def test_the_page_of_the_documentation_is_theirs() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "write it anew: python tests/support/metrics_page.py"
