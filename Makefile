@@ -101,6 +101,12 @@ node-proof: venv ## Install into a cluster, serve, break things, take it away: m
 chaos: venv ## Break `forebay up` at random under load and count what clients saw: make chaos MINUTES=10 ARGS="--seed 1"
 	@PYTHONPATH=tests/support $(BIN)/python -B tests/chaos faults --minutes $(or $(MINUTES),10) $(ARGS)
 
+rollouts: venv ## 100 revisions in a row under load where two fit, 20 where one fits: make rollouts ARGS="--two 100 --one 20"
+	@PYTHONPATH=tests/support $(BIN)/python -B tests/chaos rollouts $(ARGS)
+
+soak: venv ## Hours of load, loads, unloads and conversions; does anything grow? make soak HOURS=2
+	@PYTHONPATH=tests/support $(BIN)/python -B tests/chaos soak --hours $(or $(HOURS),2) $(ARGS)
+
 pins: ## Compile the pinned requirement files anew (needs uv)
 	$(BIN)/uv pip compile -q pyproject.toml --extra local --group test --group lint --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command "make pins" -o $(PINS)

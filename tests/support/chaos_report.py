@@ -29,7 +29,7 @@ def of(outcome: Outcome, lasted_s: float, seed: int) -> Report:
 
 def complaints(outcome: Outcome) -> list[str]:
     """What makes a run a failed one."""
-    lost = [each.failure for each in outcome.judged() if each.fate is Fate.LOST]
+    lost = [each.failure for each in outcome.unexpected()]
     said = [f"LOST: {each.model} over {each.protocol} after {each.failed - each.sent:.2f} s: {each.text}" for each in lost]
     said += [f"WRONG: {text}" for text in outcome.ledger.wrong]
     said = said[:_SHOWN]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaos_faults import inject
-from chaos_ledger import Judged, Kill, Ledger, judge, unexplained_refusals
+from chaos_ledger import Fate, Judged, Kill, Ledger, judge, unexplained_refusals
 from chaos_load import Load
 from chaos_plan import RENEWED, ROLLED, SCALED, STEADY, Change, ChangeKind, Round, Target
 from chaos_site import Site, UnsettledError
@@ -53,6 +53,10 @@ class Outcome:
     def judged(self) -> list[Judged]:
         return judge(self.ledger.failures, self.kills, self.ledger.timelines)
 
+    def unexpected(self) -> list[Judged]:
+        """The failures that nothing explains, and that nobody need accept."""
+        return [each for each in self.judged() if each.fate is Fate.LOST]
+
     def refused_unexplained(self) -> int:
         return unexplained_refusals(self.ledger.refused, self.outages)
 
@@ -77,7 +81,7 @@ async def run(
 
 async def _all_rounds(site: Site, outcome: Outcome, rounds: Iterable[Round], say: Callable[[str], None], until: float) -> None:
     try:
-        await _settle(site, outcome.ledger)
+        await settle(site, outcome.ledger)
         for each in rounds:
             if time.monotonic() > until:
                 break
@@ -105,13 +109,15 @@ async def _round(site: Site, outcome: Outcome, each: Round) -> Result:
     if kill := await inject(site, each.fault):
         outcome.kills.append(kill)
     over = time.monotonic()
-    settled = await _settle(site, outcome.ledger)
+    settled = await settle(site, outcome.ledger)
     if each.fault.target in _LISTENING:
         outcome.outages.append((began, settled))
     return Result(each, settled - over, outcome.ledger.longest_s)
 
 
-async def _settle(site: Site, ledger: Ledger) -> float:
+async def settle(site: Site, ledger: Ledger) -> float:
+    """Wait until every model serves what was asked for last, over every protocol; when that was."""
+
     def answered_since(model: str) -> float:
         return min(ledger.last_right.get((model, protocol), 0.0) for protocol in PROTOCOLS)
 

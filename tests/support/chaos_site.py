@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import stat
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -39,8 +40,6 @@ class Model:
     timeline: Timeline = field(default_factory=Timeline)
     made: int = 0
     """Revisions so far, of all objects of this name."""
-    revision: int = 0
-    """The number that Forebay gives the newest."""
 
 
 class Site:
@@ -120,12 +119,11 @@ class Site:
         model.timeline.is_away(time.monotonic())
         await self.revise(name)
 
-    async def revise(self, name: str) -> None:
-        """Ask for a new revision, with a factor of its own."""
+    async def revise(self, name: str, sources: int = 1000) -> None:
+        """Ask for a new revision; it has a factor of its own until there were so many, then an older one's."""
         model = self.models[name]
         model.made += 1
-        model.revision += 1
-        factor = 1000 * model.number + model.made
+        factor = 1000 * model.number + model.made % sources
         save_scaling_model(self._sources / f"{factor}.onnx", factor)
         model.timeline.asked(factor, time.monotonic())
         await self._apply(model)
@@ -137,11 +135,9 @@ class Site:
 
     async def recreate(self, name: str, away_s: float) -> None:
         """Delete it and, after a while, make another of this name."""
-        model = self.models[name]
-        model.timeline.is_away(time.monotonic())
+        self.models[name].timeline.is_away(time.monotonic())
         await asyncio.to_thread(lambda: self.up.connection.delete(f"/objects/default/{name}"))
         await asyncio.sleep(away_s)
-        model.revision = 0
         await self.revise(name)
 
     async def _apply(self, model: Model) -> None:
@@ -150,7 +146,13 @@ class Site:
         said = await asyncio.to_thread(lambda: self.up.connection.post("/apply", body))
         assert not said["problems"], said["problems"]
 
-    async def wait_until_settled(self, timeout_s: float, answered_since: Callable[[str], float]) -> float:
+    def files_bytes(self) -> int:
+        """What its state folder takes."""
+        return sum(size for path in self._state.rglob("*") if (size := _size(path)))
+
+    async def wait_until_settled(
+        self, timeout_s: float, answered_since: Callable[[str], float], leave_out: Set[str] = frozenset()
+    ) -> float:
         """Return, with when that was, once every model is Ready with what was asked for last and was answered by it.
 
         `answered_since` says of a model when the newest request was sent that its newest revision answered over all protocols.
@@ -159,17 +161,20 @@ class Site:
             UnsettledError: that takes longer; it says what is missing.
         """
         began, ready_at = time.monotonic(), dict[str, float]()
-        while missing := await self._missing(ready_at, answered_since):
+        names = self.models.keys() - leave_out
+        while missing := await self._missing(names, ready_at, answered_since):
             if time.monotonic() - began > timeout_s:
                 raise UnsettledError(f"not settled within {timeout_s:.0f} s: {'; '.join(missing)}")
             await asyncio.sleep(_LOOK_S)
         return time.monotonic()
 
-    async def _missing(self, ready_at: dict[str, float], answered_since: Callable[[str], float]) -> list[str]:
+    async def _missing(
+        self, names: Iterable[str], ready_at: dict[str, float], answered_since: Callable[[str], float]
+    ) -> list[str]:
         """What is not well; notes when each model was first seen Ready."""
         seen = await self.summaries()
         missing = await asyncio.to_thread(self._missing_processes)
-        for name, model in self.models.items():
+        for name in sorted(names):
             why_not = seen.get(name, "no such object")
             if why_not:
                 ready_at.pop(name, None)
@@ -177,7 +182,7 @@ class Site:
                 continue
             if name not in ready_at:
                 ready_at[name] = time.monotonic()
-                model.timeline.serves_newest(ready_at[name])
+                self.models[name].timeline.serves_newest(ready_at[name])
             if answered_since(name) < ready_at[name]:
                 missing.append(f"{name}: Ready, and not answered over both protocols since")
         return missing
@@ -206,15 +211,16 @@ class Site:
         status, model = shown.get("status", {}), self.models[shown["metadata"]["name"]]
         conditions = {condition["type"]: condition for condition in status.get("conditions", [])}
         ready = conditions.get("Ready", {})
+        newest = max((revision["number"] for revision in status.get("revisions", [])), default=None)
         as_asked = (
             status.get("observedGeneration") == shown["metadata"].get("generation")
-            and status.get("revision") == model.revision
+            and status.get("revision") == newest
             and ready.get("status") == "True"
         )
         least = model.spec.get("replicas", 1)
         if as_asked and status.get("readyReplicas", 0) >= least:
             return ""
-        return f"revision {status.get('revision')} of {model.revision}, {status.get('summary', 'nothing said yet')}"
+        return f"revision {status.get('revision')} of {newest}, {status.get('summary', 'nothing said yet')}"
 
     async def until(self, condition: Callable[[], object], what: str, timeout_s: float) -> None:
         """Return as soon as the condition holds.
@@ -228,6 +234,15 @@ class Site:
                 left = [command_of(pid) for pid in self.up.pids()]
                 raise UnsettledError(f"waited {timeout_s:.0f} s in vain: {what}; running: {left}")
             await asyncio.sleep(0.02)
+
+
+def _size(path: Path) -> int:
+    """Zero: it is no file, or gone by now."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def is_gone(pid: int, started: int | None) -> bool:
