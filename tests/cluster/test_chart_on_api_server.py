@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from chart_cluster import OPERATOR, Ask, allowed, create, granted, kubectl, operator_roles
+from chart_operator import installation_of, operator_objects
 from chart_rendering import NAMESPACE, PLAIN, VALUE_SETS, Json, objects, pod_templates, render
 from cluster_api import ApiError, eventually
 from cluster_control_plane import Access, ControlPlane
@@ -89,18 +90,32 @@ def test_an_api_server_takes_every_object_without_a_warning(server: Access, valu
     assert [line for line in made.stderr.splitlines() if "missing the kubectl.kubernetes.io" not in line] == []
 
 
-def test_its_pods_are_admitted_where_pod_security_is_restricted(server: Access) -> None:
+def test_pods_of_chart_and_operator_are_admitted_without_a_warning_where_pod_security_is_restricted(server: Access) -> None:
     pods: list[Json] = []
     for value_set in VALUE_SETS:
-        for name, template in pod_templates(objects(render(value_set))):
+        made = objects(render(value_set))
+        for name, template in pod_templates([*made, *operator_objects(installation_of(made))]):
             # Accounts and classes are not there; neither changes what pod security says.
-            left_out = ("priorityClassName", "serviceAccountName")
+            left_out = ("priorityClassName", "serviceAccountName", "runtimeClassName")
             spec = {key: value for key, value in template["spec"].items() if key not in left_out}
-            pods.append({**_named("Pod", f"{value_set}-{name}", namespace=NAMESPACE), "spec": spec})
+            pods.append({**_named("Pod", f"{value_set}-{name}"[:63], namespace=NAMESPACE), "spec": spec})
 
-    made = kubectl(server, "create", "--dry-run=server", "-f", "-", given=yaml.safe_dump_all(pods))
+    shown = kubectl(server, "create", "--dry-run=server", "--validate=strict", "-f", "-", given=yaml.safe_dump_all(pods))
 
-    assert len(made.stdout.splitlines()) == len(pods)
+    assert len(shown.stdout.splitlines()) == len(pods)
+    assert shown.stderr == ""
+
+
+@pytest.mark.parametrize("value_set", VALUE_SETS)
+def test_an_api_server_takes_whatever_the_operator_makes_without_a_warning(server: Access, value_set: str) -> None:
+    made = operator_objects(installation_of(objects(render(value_set))), "team-a")
+
+    text = yaml.safe_dump_all(made)
+    flags = ["--server-side", "--dry-run=server", "--validate=strict"]
+    shown = kubectl(server, "apply", *flags, "-f", "-", given=text)
+
+    assert len(shown.stdout.splitlines()) == len(made)
+    assert shown.stderr == ""
 
 
 def test_the_plain_manifests_are_taken_too(server: Access) -> None:

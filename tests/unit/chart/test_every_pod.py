@@ -1,23 +1,18 @@
 """What an administrator expects of every pod: those of the chart, and those that the operator makes as the chart tells it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 
+from chart_operator import installation_of, operator_objects
 from chart_rendering import VALUE_SETS, Json, containers, objects, operator_settings, pod_templates, render
-from forebay_operator.domain.deployment import Source
-from forebay_operator.manifests.conversion import job
-from forebay_operator.manifests.installation import Installation
-from forebay_operator.manifests.pool import deployment, template
-from forebay_operator.settings import OperatorSettings
-from kubernetes_builders import CPU, GPU, SIMULATED, a_conversion_order, a_pool, a_start
+from forebay_operator.manifests.pool import template
+from kubernetes_builders import GPU, a_pool
 
 READS_THE_API_SERVER = ("operator", "gateway")
+_JOB = f"forebay-convert-{'c' * 16}-1"
 _SAFE_VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim", "downwardAPI"}
 
 
@@ -131,43 +126,24 @@ def test_every_pod(rule: Callable[[Json], bool], value_set: str) -> None:
     assert [name for name, pod in pods.items() if not rule(pod)] == []
 
 
+def _conversion(value_set: str) -> Json:
+    return _pods(value_set)[_JOB]
+
+
 @cache
 def _pods(value_set: str) -> dict[str, Json]:
     made = objects(render(value_set))
-    return dict(pod_templates(made)) | dict(_made_by_the_operator(_installation(made)))
-
-
-def _installation(made: list[Json]) -> Installation:
-    (config,) = [each for each in made if each["kind"] == "ConfigMap" and "operator.json" in each["data"]]
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "operator.json"
-        path.write_text(config["data"]["operator.json"])
-        return OperatorSettings.read(path).installation()
-
-
-def _made_by_the_operator(installation: Installation) -> Iterator[tuple[str, Json]]:
-    for device in (GPU, CPU, SIMULATED):
-        yield f"{device.kind} server", _template(deployment(template(a_pool(device), installation), 1, None))
-    asked = {"nodeSelector": {"zone": "a"}, "labels": {"team": "a"}, "env": [{"name": "COLOUR", "value": "blue"}]}
-    pool = a_pool(GPU, exclusive="m" * 50, template=json.dumps(asked))
-    yield "server of one model", _template(deployment(template(pool, installation), 1, None))
-    start = a_start(source=Source(uri="s3://m/m.joblib", format="sklearn", secret="mine"))
-    yield "conversion", _template(job(start, a_conversion_order(), [], installation))
-
-
-def _template(made: Json) -> Any:
-    return made["spec"]["template"]
+    return dict(pod_templates(made)) | dict(pod_templates(operator_objects(installation_of(made))))
 
 
 def test_what_serves_goes_before_what_converts() -> None:
     classes = {name: pod["spec"]["priorityClassName"] for name, pod in _pods("everything").items()}
 
-    assert classes.pop("conversion") == "forebay-conversions"
-    assert set(classes.values()) == {"forebay-serving"}
+    assert {name: each for name, each in classes.items() if each != "forebay-serving"} == {_JOB: "forebay-conversions"}
 
 
 def test_models_may_not_change_what_an_installation_says_of_pods() -> None:
-    installation = _installation(objects(render("everything")))
+    installation = installation_of(objects(render("everything")))
     asked = {"labels": {"example.com/team": "other"}, "env": [{"name": "AWS_CA_BUNDLE", "value": "/scratch/mine"}]}
     made = template(a_pool(GPU, exclusive="a", template=json.dumps(asked)), installation).content
 
@@ -178,7 +154,7 @@ def test_models_may_not_change_what_an_installation_says_of_pods() -> None:
 
 
 def test_what_opens_a_source_sees_no_variable_of_the_installation() -> None:
-    conversion = _pods("everything")["conversion"]
+    conversion = _conversion("everything")
 
     seen = {each["name"]: "HTTPS_PROXY" in {entry["name"] for entry in each["env"]} for each in containers(conversion)}
 
@@ -188,7 +164,7 @@ def test_what_opens_a_source_sees_no_variable_of_the_installation() -> None:
 def test_the_settings_are_those_of_the_chart() -> None:
     """The operator has no defaults of its own for what pods may take."""
     told = operator_settings(objects(render()))
-    made = _installation(objects(render()))
+    made = installation_of(objects(render()))
 
     assert (made.servers.limits, made.servers.requests) == (told["servers"]["limits"], told["servers"]["requests"])
     assert made.conversions.requests == told["conversions"]["requests"]
