@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "crd": "crd",
     "demo": "demo.command",
     "autoscaler": "autoscaler",
+    "simulate": "simulate.command",
 }
 """The module of each command."""
 OF_CLUSTERS: Final = ("apply", "get", "top", "explain", "logs", "delete", "crd")
