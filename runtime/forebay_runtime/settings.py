@@ -27,6 +27,7 @@ class Settings:
     strict_readiness: bool
     exit_timeout_s: float
     warm_up_timeout_s: float
+    run_timeout_s: float
     auto_complete: bool
     repository_token_file: Path | None
     device: DeviceSpec
@@ -60,6 +61,7 @@ def parse(arguments: Sequence[str] | None = None) -> Settings:
         strict_readiness=given.strict_readiness,
         exit_timeout_s=given.exit_timeout_secs,
         warm_up_timeout_s=given.warm_up_timeout_secs,
+        run_timeout_s=given.run_timeout_secs,
         auto_complete=not given.disable_auto_complete_config,
         repository_token_file=given.repository_token_file,
         device=given.device,
@@ -113,6 +115,13 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         default=60.0,
         metavar="SECONDS",
         help="a model whose largest batches take longer than this at load is refused (default: 60)",
+    )
+    models.add_argument(
+        "--run-timeout-secs",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="a batch that a model computes for longer than this is stopped; answered by 504 (default: 60)",
     )
     models.add_argument(
         "--repository-token-file",

@@ -142,6 +142,42 @@ def blowing_up_model() -> bytes:
     )
 
 
+def growing_model() -> bytes:
+    """Keeps 4 MiB for each step, and says how many steps there were; n, INT64 [1], to INT64 [1]."""
+    pieces = [helper.make_tensor_sequence_value_info(name, TensorProto.FLOAT, None) for name in ("had", "has")]
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["goes"]),
+            helper.make_node(
+                "ConstantOfShape", ["size"], ["piece"], value=helper.make_tensor("v", TensorProto.FLOAT, [1], [1])
+            ),
+            helper.make_node("SequenceInsert", ["had", "piece"], ["has"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            pieces[0],
+        ],
+        [helper.make_tensor_value_info("goes", TensorProto.BOOL, []), pieces[1]],
+    )
+    return _model(
+        [
+            helper.make_node("SequenceEmpty", [], ["none"], dtype=TensorProto.FLOAT),
+            helper.make_node("Loop", ["n", "yes", "none"], ["all"], body=body),
+            helper.make_node("SequenceLength", ["all"], ["length"]),
+            helper.make_node("Reshape", ["length", "one"], ["y"]),
+        ],
+        [helper.make_tensor_value_info("n", TensorProto.INT64, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.INT64, [1])],
+        [
+            helper.make_tensor("yes", TensorProto.BOOL, [], [True]),
+            helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("size", TensorProto.INT64, [1], [MIB]),
+        ],
+    )
+
+
 def slow_model(steps: int = 24, width: int = 512) -> bytes:
     """Multiplies by a big matrix again and again: some ten milliseconds a row on one core. FP32 [-1, width]."""
     weights = np.eye(width, dtype=np.float32).tobytes()

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from forebay_runtime.domain.device_spec import DeviceKind, DeviceSpec
 from forebay_runtime.domain.pace import UNPACED, Pace
 from forebay_runtime.engine import gpu_memory
-from forebay_runtime.engine.onnx_session import Provider, prepare
+from forebay_runtime.engine.onnx_session import Provider, prepare, shrink
 
 _CPU_SHARE: Final = 0.8
 """What models may take of a machine's memory by default: the rest is for requests and everything else."""
@@ -43,6 +43,10 @@ class Device(Protocol):
 
     @property
     def pace(self) -> Pace: ...
+    def settle(self) -> None:
+        """Before `used_bytes` is read: give back what is kept for later, so that it does not pass for a new model's."""
+        ...
+
     def used_bytes(self) -> int: ...
     def footprint(self, grown_bytes: int, file_bytes: int, estimate_bytes: int) -> int: ...
 
@@ -66,9 +70,11 @@ class CpuDevice:
         # Each instance brings a thread; the cores that they leave are shared by all of them.
         return max(1, min(_MOST_THREADS, usable_cores() - instances + 1))
 
+    def settle(self) -> None:
+        shrink()
+
     def used_bytes(self) -> int:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGESIZE")
+        return resident_bytes()
 
     def footprint(self, grown_bytes: int, file_bytes: int, estimate_bytes: int) -> int:  # noqa: ARG002 - measured here
         # Freed pages that are used again do not show as growth: a model never takes less than its file.
@@ -89,6 +95,9 @@ class GpuDevice:
 
     def threads(self, instances: int) -> int:  # noqa: ARG002 - the GPU does the work
         return 1
+
+    def settle(self) -> None:
+        """Each model keeps memory of its own."""
 
     def used_bytes(self) -> int:
         return gpu_memory.used_by_this_process(self.index)
@@ -111,6 +120,9 @@ class SimulatedDevice:
 
     def threads(self, instances: int) -> int:  # noqa: ARG002 - several of them share a machine
         return 1
+
+    def settle(self) -> None:
+        """Nothing is measured."""
 
     def used_bytes(self) -> int:
         return 0
@@ -147,6 +159,12 @@ def usable_cores() -> int:
     except (OSError, ValueError):
         return cores
     return max(1, min(cores, round(int(quota) / int(period)))) if quota.isdigit() else cores
+
+
+def resident_bytes() -> int:
+    """Memory that this process takes."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGESIZE")
 
 
 def machine_memory() -> int:

@@ -1,9 +1,12 @@
 """ONNX models in onnxruntime. The only module that imports it."""
 
+import copy
+import ctypes
 import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -23,6 +26,8 @@ Provider = Literal["cpu", "cuda"]
 _PROVIDERS: Final[dict[Provider, str]] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # What fails is raised, and logged by us in one form; onnxruntime need not write it as well.
 _FATAL_ONLY: Final = 4
+_AS_REQUESTED: Final = 1
+_CHOSEN_BY_ONNXRUNTIME: Final = ("initial_chunk_size_bytes", "max_dead_bytes_per_chunk", "initial_growth_chunk_size_bytes")
 _TIMED_RUNS: Final = 5
 _CPU_NODES: Final = "graph nodes that are assigned to the default CPU EP"
 # An ONNX file: y = Identity(x), FP32[1], opset 13, IR 8.
@@ -69,6 +74,52 @@ def check_provider(provider: Provider) -> None:
         )
 
 
+def share_memory(limit_bytes: int) -> None:
+    """Let all sessions on the CPU that are made from now on take their memory from one arena of at most this size.
+
+    An arena of a session's own doubles what it asks the system for: after one request for more than there is, it would ask
+    for all that is left as soon as it is used again, and every other model would be without. Does nothing when repeated.
+
+    Raises:
+        SessionError: onnxruntime refuses.
+    """
+    if _Shared.arena:
+        return
+    where = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    how = {"max_mem": limit_bytes, "arena_extend_strategy": _AS_REQUESTED, **dict.fromkeys(_CHOSEN_BY_ONNXRUNTIME, -1)}
+    try:
+        onnxruntime.create_and_register_allocator(where, onnxruntime.OrtArenaCfg(how))
+    except Exception as error:
+        raise SessionError(f"onnxruntime cannot bound its memory: {_first_line(error)}") from None
+    _Shared.arena = True
+
+
+def shrink() -> None:
+    """Give back to the system what the arena that all sessions share keeps for later runs."""
+    if _Shared.arena:
+        _shrink(_session(_PROBE, "cpu", 0), {"x": np.zeros(1, np.float32)}, "cpu:0")
+
+
+def _shrink(session: Any, inputs: Mapping[str, Array], arenas: str) -> None:
+    options = onnxruntime.RunOptions()
+    # It is done at the end of a run, also of one that is stopped before it begins.
+    options.terminate = True
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", arenas)
+    with suppress(Exception):
+        session.run(None, inputs, options)
+    # What onnxruntime frees stays with the C library where it was taken by another thread than the first.
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+class _Shared:
+    """What onnxruntime has once in a process."""
+
+    arena = False
+
+
 def prepare(provider: Provider, device_index: int = 0) -> None:
     """Run a model of one node, so that what the provider takes once is not counted as the first model's.
 
@@ -104,6 +155,7 @@ class OnnxSession:
             self._session = _session(os.fspath(model), provider, device_index, threads, nodes_on_cpu=True)
             self.provider = provider_used(_assigned(self._session), _PROVIDERS[provider])
         self._options = onnxruntime.RunOptions()
+        self._arenas_beside = f";gpu:{device_index}" if provider == "cuda" else ""
         used = self._session.get_providers()
         if used[0] != _PROVIDERS[provider]:
             raise SessionError(f"asked for {_PROVIDERS[provider]}, onnxruntime fell back to {', '.join(used)}")
@@ -124,6 +176,7 @@ class OnnxSession:
             results: list[Array] = self._session.run(output_names, inputs, options)
         except Exception as error:
             if options.terminate:
+                self.shrink()
                 raise RunInterruptedError("the model was stopped: it took too long with these inputs") from None
             raise SessionError(f"onnx runtime error: {_first_line(error)}") from None
         return results
@@ -132,6 +185,17 @@ class OnnxSession:
         """Stop what runs now, after the operator at which it is; called in any thread."""
         options, self._options = self._options, onnxruntime.RunOptions()
         options.terminate = True
+
+    def twin(self) -> "OnnxSession":
+        """The same model for another thread: interrupting one does not interrupt the other."""
+        twin = copy.copy(self)
+        twin._options = onnxruntime.RunOptions()  # noqa: SLF001 - of its own class
+        return twin
+
+    def shrink(self) -> None:
+        """Give the memory that onnxruntime keeps for later runs back to the system."""
+        inputs = {tensor.name: _zeros(tensor, 0) for tensor in self.interface.inputs}
+        _shrink(self._session, inputs, f"cpu:0{self._arenas_beside}")
 
     def warm_up(self, rows: int) -> None:
         """Run once on zeros with this many rows (0: the model takes no batches), so that memory is what it will be.
@@ -194,6 +258,7 @@ def _session(
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         providers: list[Any] = [(_PROVIDERS["cuda"], {"device_id": str(device_index)})]
     else:
+        options.add_session_config_entry("session.use_env_allocators", "1" if _Shared.arena else "0")
         providers = [_PROVIDERS["cpu"]]
     return onnxruntime.InferenceSession(model, options, providers=providers)
 

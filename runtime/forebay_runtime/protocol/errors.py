@@ -8,6 +8,7 @@ RequestError
 ├── UnsupportedError          this server does not do that
 ├── RestrictedError           a token is missing
 ├── CancelledError            the client went away
+├── RunTimeoutError           the model did not come to an end
 └── InternalError             everything else, malformed JSON included (as in Triton)
 """
 
@@ -54,6 +55,10 @@ class CancelledError(RequestError):
     pass
 
 
+class RunTimeoutError(RequestError):
+    pass
+
+
 class InternalError(RequestError):
     pass
 
@@ -67,6 +72,7 @@ HTTP_STATUS: Final[dict[type[RequestError], int]] = {
     UnsupportedError: 501,
     UnavailableError: 503,
     RetryElsewhereError: 503,
+    RunTimeoutError: 504,
 }
 
 GRPC_STATUS: Final[dict[type[RequestError], str]] = {
@@ -78,6 +84,7 @@ GRPC_STATUS: Final[dict[type[RequestError], str]] = {
     UnsupportedError: "UNIMPLEMENTED",
     UnavailableError: "UNAVAILABLE",
     RetryElsewhereError: "UNAVAILABLE",
+    RunTimeoutError: "DEADLINE_EXCEEDED",
 }
 """Names of `grpc.StatusCode`."""
 

@@ -23,6 +23,8 @@ _PLATFORMS: Final = ("", "onnxruntime_onnx")
 _NOT_SERVED: Final = ("sequence_batching", "ensemble_scheduling")
 _PROVIDER_PARAMETER: Final = "forebay_provider"
 _THREADS_PARAMETER: Final = "intra_op_thread_count"
+_RUN_TIMEOUT_PARAMETER: Final = "run_timeout_secs"
+_LONGEST_RUN_S: Final = 86_400
 _MOST_INSTANCES: Final = 256
 _MOST_THREADS: Final = 256
 _LONGEST_JSON: Final = 1 << 20
@@ -330,13 +332,25 @@ def threads(config: ModelConfig) -> int:
     Raises:
         ConfigError: the parameter is no such number.
     """
-    if _THREADS_PARAMETER not in config.parameters:
+    return _number(config, _THREADS_PARAMETER, _MOST_THREADS)
+
+
+def run_timeout_s(config: ModelConfig) -> int:
+    """How many seconds one execution may take, by a parameter of ours; 0: as the server's command line says.
+
+    Raises:
+        ConfigError: the parameter is no such number.
+    """
+    return _number(config, _RUN_TIMEOUT_PARAMETER, _LONGEST_RUN_S)
+
+
+def _number(config: ModelConfig, parameter: str, most: int) -> int:
+    if parameter not in config.parameters:
         return 0
-    text = str(config.parameters[_THREADS_PARAMETER].string_value)
-    if not (text.isascii() and text.isdecimal()) or len(text) > len(str(_MOST_THREADS)) or int(text) > _MOST_THREADS:
+    text = str(config.parameters[parameter].string_value)
+    if not (text.isascii() and text.isdecimal()) or len(text) > len(str(most)) or int(text) > most:
         raise ConfigError(
-            f"parameter {_THREADS_PARAMETER} of model '{config.name}' is '{text[:40]}'; it must be a number from 0 to"
-            f" {_MOST_THREADS}"
+            f"parameter {parameter} of model '{config.name}' is '{text[:40]}'; it must be a number from 0 to {most}"
         )
     return int(text)
 

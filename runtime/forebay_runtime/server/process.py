@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from forebay_runtime.engine.artifacts import ArtifactCache
-from forebay_runtime.engine.devices import machine_memory, open_device
+from forebay_runtime.engine.devices import Device, machine_memory, open_device, resident_bytes
 from forebay_runtime.engine.model_files import ModelRepository
+from forebay_runtime.engine.onnx_session import share_memory
 from forebay_runtime.server.grpc_api import GrpcApi
 from forebay_runtime.server.grpc_inference import GrpcInference
 from forebay_runtime.server.grpc_server import GrpcServer
@@ -26,6 +27,7 @@ from forebay_runtime.service.loading import Loader
 from forebay_runtime.service.model_store import ModelStore
 from forebay_runtime.service.repository_control import RepositoryControl
 from forebay_runtime.service.request_memory import RequestMemory
+from forebay_runtime.service.run_watch import MemoryBound, RunWatch
 from forebay_runtime.service.server_state import StateFile
 from forebay_runtime.settings import Settings
 from forebay_schema.logs import Logger
@@ -36,6 +38,11 @@ _QUIET_S: Final = 0.5
 _CHECK_S: Final = 0.02
 _GRACE_S: Final = 1.0
 _STALL_S: Final = 30.0
+_MOST_MEMORY: Final = 0.9
+_HARD_LIMIT: Final = 0.95
+"""Of the machine's memory: beyond the first the oldest run is stopped, beyond the second every allocation of a model fails."""
+_BESIDE_MODELS: Final = 256 << 20
+"""What answers, copies and threads may take beside models and requests."""
 
 
 class Listeners:
@@ -105,12 +112,14 @@ async def run(settings: Settings) -> None:
     stop = _stop_signal()
     with tempfile.TemporaryDirectory(prefix="forebay-runtime-") as temporary:
         scratch = settings.scratch or Path(temporary)
+        share_memory(int(machine_memory() * _HARD_LIMIT))
         device = open_device(settings.device, settings.device_memory)
         store = ModelStore()
         data_plane = DataPlane(store, strict_readiness=settings.strict_readiness)
-        loader = Loader(device, settings.warm_up_timeout_s)
-        control = _control(settings, scratch, store, loader)
         memory = RequestMemory(settings.request_memory or _request_memory(settings))
+        runs = RunWatch(settings.run_timeout_s, _memory_bound(device, memory))
+        loader = Loader(device, settings.warm_up_timeout_s, runs)
+        control = _control(settings, scratch, store, loader)
         listeners = Listeners(memory)
         token = settings.repository_token_file.read_text(encoding="utf-8").strip() if settings.repository_token_file else ""
         api = HttpApi(data_plane, control, token=token, max_body_bytes=settings.http_max_input_size)
@@ -144,6 +153,17 @@ def _control(settings: Settings, scratch: Path, store: ModelStore, loader: Loade
 def _request_memory(settings: Settings) -> int:
     """An eighth of the machine's memory, but room for two requests of the largest size."""
     return max(machine_memory() // 8, 2 * settings.http_max_input_size)
+
+
+def _memory_bound(device: Device, requests: RequestMemory) -> MemoryBound:
+    """What the process may take before models are stopped: less than what would have it killed, and every model with it.
+
+    On a CPU that is also no more than what models and requests may take: a machine has others to serve.
+    """
+    limit = int(machine_memory() * _MOST_MEMORY)
+    if device.kind == "cpu":
+        limit = min(limit, resident_bytes() + device.total_bytes + requests.limit_bytes + _BESIDE_MODELS)
+    return MemoryBound(limit, resident_bytes)
 
 
 def _grpc(

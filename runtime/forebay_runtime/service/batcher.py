@@ -121,13 +121,12 @@ class Batcher:
         self.executing += len(calls)
         self._idle_instances -= 1
         batch = Batch([call.inputs for call in calls], [call.rows for call in calls], _output_names(calls))
-        finished = self._finish_soon if self._instances.inline else self._hand_back
-        self._instances.start(batch, lambda result: finished(calls, result))
-
-    def _finish_soon(self, calls: Sequence[Call], result: BatchResult) -> None:
-        self._loop.call_soon(self._finished, calls, result)
+        self._instances.start(batch, lambda result: self._hand_back(calls, result))
 
     def _hand_back(self, calls: Sequence[Call], result: BatchResult) -> None:
+        if self._instances.inline:
+            self._loop.call_soon(self._finished, calls, result)
+            return
         try:
             self._loop.call_soon_threadsafe(self._finished, calls, result)
         except RuntimeError:

@@ -1,10 +1,13 @@
 """Instances of a loaded version: threads that run batches one after the other."""
 
+import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 import numpy as np
@@ -12,21 +15,19 @@ import numpy as np
 from forebay_runtime.domain.pace import UNPACED, Pace
 from forebay_runtime.protocol.errors import InternalError, RequestError
 from forebay_runtime.protocol.inference import Array
+from forebay_runtime.service.run_watch import RunWatch, StoppableModel, WatchedModel
 from forebay_runtime.service.statistics import BatchTimes
+from forebay_schema.logs import Logger
 
+_log = Logger(__name__)
 _TOO_LONG_INLINE_NS: Final = 100_000_000
+_MOST_GIVEN_UP: Final = 8
 
 
 class Model(Protocol):
     """What an instance runs."""
 
     def run(self, output_names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]: ...
-
-
-class InterruptibleModel(Model, Protocol):
-    def interrupt(self) -> None:
-        """Make the run that is under way fail soon; called in another thread."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def execute(model: Model, batch: Batch, pace: Pace) -> BatchResult:
         results = model.run(batch.output_names, inputs)
         ran = time.monotonic_ns()
         outputs = _split(batch, results)
-    except InternalError as failure:
+    except RequestError as failure:
         error = failure
     except Exception as failure:
         # Whatever it is: the requests of this batch are answered, and the instance goes on with the next.
@@ -126,12 +127,12 @@ class InlineWatch:
 
     def __init__(self, limit_s: float = 1.0) -> None:
         self._limit_s = limit_s
-        self._running: tuple[InterruptibleModel, float] | None = None
-        self._interrupted: tuple[InterruptibleModel, float] | None = None
+        self._running: tuple[StoppableModel, float] | None = None
+        self._interrupted: tuple[StoppableModel, float] | None = None
         self._stopped = threading.Event()
         threading.Thread(target=self._serve, name="inline-watch", daemon=True).start()
 
-    def execute(self, model: InterruptibleModel, batch: Batch) -> tuple[BatchResult, bool]:
+    def execute(self, model: StoppableModel, batch: Batch) -> tuple[BatchResult, bool]:
         """Run a batch in this thread, the only one that uses this object; whether it was interrupted."""
         running = self._running = (model, time.monotonic())
         try:
@@ -155,14 +156,17 @@ class InlineWatch:
 class InlineInstance:
     """Runs batches at once in the caller's thread: for models that take less time than a hop to another thread.
 
-    Once one has taken long after all, the model gets the thread that `otherwise` makes.
+    Once one has taken long after all, the model gets the thread that `otherwise` makes; what was interrupted runs there.
     """
 
     count = 1
 
-    def __init__(self, model: InterruptibleModel, watch: InlineWatch, otherwise: "Callable[[], ThreadInstances]") -> None:
-        self._model = model
+    def __init__(
+        self, model: StoppableModel, watch: InlineWatch, runs: RunWatch, otherwise: "Callable[[], ThreadInstances]"
+    ) -> None:
+        self._model = runs.watched(model, runs.limit_s, "inline")
         self._watch = watch
+        self._runs = runs
         self._otherwise = otherwise
         self._thread: ThreadInstances | None = None
 
@@ -177,27 +181,57 @@ class InlineInstance:
         # The time that this thread had a core: the machine may have been busy with something else.
         began_ns = time.thread_time_ns()
         result, interrupted = self._watch.execute(self._model, batch)
-        if interrupted or time.thread_time_ns() - began_ns > _TOO_LONG_INLINE_NS:
+        if interrupted:
+            self._thread = self._otherwise()
+            self._thread.start(batch, finished)
+            return
+        if time.thread_time_ns() - began_ns > _TOO_LONG_INLINE_NS:
             self._thread = self._otherwise()
         finished(result)
 
     def stop(self) -> None:
+        self._runs.remove(self._model)
         if self._thread is not None:
             self._thread.stop()
 
 
+class Answered:
+    """Takes the first result of a batch and no other."""
+
+    def __init__(self, finished: Finished) -> None:
+        self._finished: Finished | None = finished
+        self._lock = threading.Lock()
+
+    def __call__(self, result: BatchResult) -> None:
+        with self._lock:
+            finished, self._finished = self._finished, None
+        if finished is not None:
+            finished(result)
+
+
 class ThreadInstances:
-    """Threads that share one model."""
+    """Threads that run a model side by side, each for no longer than the watch allows.
+
+    A thread whose run cannot be stopped is given up: its batch is answered, another thread takes its place, and it ends
+    whenever the run does. After too many of them the server is told to end: what it holds is loaded by the next.
+    """
 
     inline = False
 
-    def __init__(self, model: Model, count: int, pace: Pace, name: str) -> None:
+    def __init__(
+        self, twins: Callable[[], StoppableModel], count: int, pace: Pace, name: str, *, watch: RunWatch, limit_s: float
+    ) -> None:
+        """`twins` gives the model for one thread; a run may take `limit_s`."""
         self._work: queue.SimpleQueue[tuple[Batch, Finished] | None] = queue.SimpleQueue()
-        self._model = model
+        self._twins = twins
         self._pace = pace
+        self._name = name
+        self._watch = watch
+        self._limit_s = limit_s
+        self._given_up = 0
         self.count = count
-        for index in range(count):
-            threading.Thread(target=self._serve, name=f"{name}-{index}", daemon=True).start()
+        for _ in range(count):
+            self._begin()
 
     def start(self, batch: Batch, finished: Finished) -> None:
         """Hand a batch to a free thread; `finished` is called there."""
@@ -208,9 +242,27 @@ class ThreadInstances:
         for _ in range(self.count):
             self._work.put(None)
 
-    def _serve(self) -> None:
-        while (work := self._work.get()) is not None:
-            batch, finished = work
-            finished(execute(self._model, batch, self._pace))
+    def _begin(self) -> None:
+        model = self._watch.watched(self._twins(), self._limit_s, self._name)
+        threading.Thread(target=self._serve, args=(model,), name=self._name, daemon=True).start()
+
+    def _serve(self, model: WatchedModel) -> None:
+        while not model.given_up and (work := self._work.get()) is not None:
+            batch, answered = work[0], Answered(work[1])
+            began_ns = time.monotonic_ns()
+            model.on_given_up = partial(self._give_up, answered, began_ns)
+            answered(execute(model, batch, self._pace))
             # Nothing of a request may live on while this thread waits for the next.
-            del work, batch, finished
+            model.on_given_up = None
+            del work, batch, answered
+        self._watch.remove(model)
+
+    def _give_up(self, answered: Answered, began_ns: int, error: RequestError) -> None:
+        self._given_up += 1
+        _log.error("a run does not end although it was stopped", model=self._name, threads_given_up=self._given_up)
+        self._begin()
+        took_ns = time.monotonic_ns() - began_ns
+        answered(BatchResult([], BatchTimes(0, took_ns, 0, took_ns), error))
+        if self._given_up == _MOST_GIVEN_UP:
+            _log.error("too many runs do not end: this server ends, to be started anew", model=self._name)
+            os.kill(os.getpid(), signal.SIGTERM)

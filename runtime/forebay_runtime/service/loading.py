@@ -14,7 +14,7 @@ from typing import Final
 from forebay_runtime.domain.batching import BatchPolicy
 from forebay_runtime.domain.memory_ledger import DoesNotFit, MemoryLedger
 from forebay_runtime.domain.orders import VersionKey
-from forebay_runtime.domain.pace import UNPACED
+from forebay_runtime.domain.pace import UNPACED, Pace
 from forebay_runtime.domain.queue_policy import QueuePolicy, TimeoutAction
 from forebay_runtime.engine.devices import Device
 from forebay_runtime.engine.model_files import size_of
@@ -26,6 +26,7 @@ from forebay_runtime.service.batcher import Batcher
 from forebay_runtime.service.call_queue import CallQueue
 from forebay_runtime.service.instances import InlineInstance, InlineWatch, Instances, ThreadInstances
 from forebay_runtime.service.loaded_version import LoadedVersion, Origin
+from forebay_runtime.service.run_watch import RunWatch
 from forebay_runtime.service.statistics import Statistics
 from forebay_schema.logs import Logger
 
@@ -81,9 +82,10 @@ def plain_estimate(model_file: Path) -> Callable[[int], int]:
 class Loader:
     """Loads one version at a time, so that the growth of the device's used memory means something."""
 
-    def __init__(self, device: Device, warm_up_timeout_s: float) -> None:
+    def __init__(self, device: Device, warm_up_timeout_s: float, runs: RunWatch) -> None:
         self.device = device
         self._warm_up_timeout_s = warm_up_timeout_s
+        self._runs = runs
         self._watch = InlineWatch()
         self._ledger = MemoryLedger(device.total_bytes)
         self._turn = asyncio.Lock()
@@ -117,13 +119,16 @@ class Loader:
 
     def close(self) -> None:
         self._watch.stop()
+        self._runs.stop()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _open(self, footing: Footing) -> _Loaded:
         start = time.monotonic()
         _check_placement(footing.config, self.device)
+        self.device.settle()
         used_before = self.device.used_bytes()
         instances = model_config.instances(footing.config) or self.device.default_instances
+        model_config.run_timeout_s(footing.config)
         threads = model_config.threads(footing.config) or self.device.threads(instances)
         session = OnnxSession(footing.model_file, self.device.provider, self.device.index, threads)
         served = _served(footing, session, self.device)
@@ -176,9 +181,14 @@ class Loader:
         )
 
     def _instances(self, loaded: _Loaded, name: str) -> Instances:
+        limit_s = model_config.run_timeout_s(loaded.served.config) or self._runs.limit_s
+
+        def threads(count: int, pace: Pace) -> ThreadInstances:
+            return ThreadInstances(loaded.session.twin, count, pace, name, watch=self._runs, limit_s=limit_s)
+
         if loaded.inline:
-            return InlineInstance(loaded.session, self._watch, lambda: ThreadInstances(loaded.session, 1, UNPACED, name))
-        return ThreadInstances(loaded.session, loaded.served.instances, self.device.pace, name)
+            return InlineInstance(loaded.session, self._watch, self._runs, lambda: threads(1, UNPACED))
+        return threads(loaded.served.instances, self.device.pace)
 
 
 def _served(footing: Footing, session: OnnxSession, device: Device) -> ServedAs:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from forebay_runtime.domain.batching import BatchPolicy
 from forebay_runtime.domain.pace import UNPACED, Pace
 from forebay_runtime.domain.queue_policy import QueuePolicy, TimeoutAction
-from forebay_runtime.protocol.errors import CancelledError, InternalError, RequestError, UnavailableError
+from forebay_runtime.protocol.errors import CancelledError, InternalError, RequestError, RunTimeoutError, UnavailableError
 from forebay_runtime.protocol.inference import Array, InferPlan
 from forebay_runtime.service.batcher import Batcher
 from forebay_runtime.service.call_queue import Call, CallQueue
 from forebay_runtime.service.instances import Batch, InlineInstance, InlineWatch, Model, ThreadInstances, execute
+from forebay_runtime.service.run_watch import MemoryBound, RunWatch, StoppableModel
 from forebay_runtime.service.statistics import FailureReason, Statistics
 
 Outcome = Mapping[str, Array] | RequestError
@@ -61,6 +62,9 @@ class Stoppable:
     def interrupt(self) -> None:
         """Nothing to stop."""
 
+    def shrink(self) -> None:
+        """Nothing to give."""
+
 
 class Endless:
     """Runs in the event loop's thread until it is interrupted; in other threads it answers at once."""
@@ -78,8 +82,30 @@ class Endless:
     def interrupt(self) -> None:
         self._interrupted.set()
 
+    def shrink(self) -> None:
+        """Nothing to give."""
+
+
+class Stuck:
+    """Takes its time with negative numbers, and cannot be stopped."""
+
+    def __init__(self) -> None:
+        self.end = threading.Event()
+
+    def run(self, output_names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        if inputs["x"].min() < 0:
+            assert self.end.wait(60)
+        return [inputs["x"] for _ in output_names]
+
+    def interrupt(self) -> None:
+        """It does not listen."""
+
+    def shrink(self) -> None:
+        """Nothing to give."""
+
 
 WATCH = InlineWatch()
+RUNS = RunWatch(60.0)
 
 
 def a_call(value: float = 1.0, rows: int = 1, timeout_ns: int = 0, outcomes: list[Outcome] | None = None) -> Call:
@@ -88,11 +114,15 @@ def a_call(value: float = 1.0, rows: int = 1, timeout_ns: int = 0, outcomes: lis
     return Call(plan, {"x": np.full((rows, 1), value, np.float32)}, received.append)
 
 
+def threads_of(model: StoppableModel, pace: Pace = UNPACED, runs: RunWatch = RUNS) -> ThreadInstances:
+    return ThreadInstances(lambda: model, 1, pace, "test", watch=runs, limit_s=runs.limit_s)
+
+
 def a_batcher(
     model: Model, *, batch: BatchPolicy | None = None, queue: QueuePolicy | None = None, inline: bool = False
 ) -> Batcher:
-    thread = ThreadInstances(model, 1, UNPACED, "test")
-    instances = InlineInstance(Stoppable(model), WATCH, lambda: thread) if inline else thread
+    thread = threads_of(Stoppable(model))
+    instances = InlineInstance(Stoppable(model), WATCH, RUNS, lambda: thread) if inline else thread
     return Batcher(batch or BatchPolicy(8), CallQueue(queue or QueuePolicy()), instances, Statistics())
 
 
@@ -218,7 +248,7 @@ async def test_a_batch_waits_for_company_as_long_as_it_may() -> None:
 async def test_a_call_that_waited_too_long_is_refused_by_the_clock() -> None:
     outcomes = list[Outcome]()
     statistics = Statistics()
-    instances = ThreadInstances(Doubling(), 1, Pace(0.2), "test")
+    instances = threads_of(Stoppable(Doubling()), Pace(0.2))
     policy = QueuePolicy(default_timeout_ns=60_000_000_000, allow_override=True)
     batcher = Batcher(BatchPolicy(1), CallQueue(policy), instances, statistics)
     batcher.submit(a_call())
@@ -246,19 +276,49 @@ async def test_inputs_that_cannot_be_joined_fail_their_batch_only(inline: bool) 
     assert [isinstance(outcome, InternalError) for outcome in outcomes] == [True, True, False]
 
 
-async def test_a_model_that_keeps_the_event_loop_is_interrupted_and_gets_a_thread() -> None:
+async def test_what_keeps_the_event_loop_is_interrupted_and_runs_in_a_thread() -> None:
     watch, model, outcomes = InlineWatch(0.2), Endless(), list[Outcome]()
-    instance = InlineInstance(model, watch, lambda: ThreadInstances(model, 1, UNPACED, "test"))
+    instance = InlineInstance(model, watch, RUNS, lambda: threads_of(model))
     batcher = Batcher(BatchPolicy(8), CallQueue(QueuePolicy()), instance, Statistics())
     for _ in range(2):
         batcher.submit(a_call(outcomes=outcomes))
         await asyncio.wait_for(batcher.drained(), 60)
     batcher.stop()
     watch.stop()
-    assert [isinstance(outcome, InternalError) for outcome in outcomes] == [True, False]
+    assert [isinstance(outcome, RequestError) for outcome in outcomes] == [False, False]
     assert not instance.inline
 
 
 def test_outputs_that_cannot_be_parted_fail_their_batch() -> None:
     result = execute(Silent(), Batch([{"x": np.ones((1, 1), np.float32)}], [1], ("y",)), UNPACED)
     assert isinstance(result.error, InternalError)
+
+
+async def test_a_run_that_does_not_end_is_answered_and_others_run_in_its_place() -> None:
+    runs, model, outcomes = RunWatch(0.2, grace_s=0.2), Stuck(), list[Outcome]()
+    batcher = Batcher(BatchPolicy(1), CallQueue(QueuePolicy()), threads_of(model, runs=runs), Statistics())
+    for value in (-1.0, 1.0, -1.0, 2.0):
+        batcher.submit(a_call(value, outcomes=outcomes))
+    await asyncio.wait_for(batcher.drained(), 60)
+    model.end.set()
+    batcher.stop()
+    runs.stop()
+    assert [isinstance(outcome, RunTimeoutError) for outcome in outcomes] == [True, False, True, False]
+    assert "--run-timeout-secs" in str(outcomes[0])
+
+
+async def test_memory_beyond_what_may_be_taken_stops_the_run_that_has_taken_longest() -> None:
+    taken = [1]
+    runs, model, outcomes = RunWatch(60.0, MemoryBound(10, lambda: taken[0]), grace_s=0.2), Stuck(), list[Outcome]()
+    batcher = Batcher(BatchPolicy(1), CallQueue(QueuePolicy()), threads_of(model, runs=runs), Statistics())
+    batcher.submit(a_call(-1.0, outcomes=outcomes))
+    await asyncio.sleep(0)
+    taken[0] = 11
+    await asyncio.wait_for(batcher.drained(), 60)
+    taken[0] = 1
+    model.end.set()
+    batcher.stop()
+    runs.stop()
+    assert [str(outcome).partition(",")[0] for outcome in outcomes] == [
+        "the model was stopped: this server took 0 MiB of memory"
+    ]

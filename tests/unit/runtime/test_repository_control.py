@@ -18,6 +18,7 @@ from forebay_runtime.engine.model_files import ModelFilesError, ModelRepository
 from forebay_runtime.service.loading import Loader
 from forebay_runtime.service.model_store import ModelStore
 from forebay_runtime.service.repository_control import ControlMode, RepositoryControl
+from forebay_runtime.service.run_watch import RunWatch
 from forebay_runtime.service.server_state import HeldVersion, ServerState, StateFile
 from forebay_schema.repository import LoadOrder, UnloadOrder
 from runtime_models import MIB, add_model, put_artifact
@@ -62,7 +63,7 @@ def control(tmp_path: Path, store: ModelStore) -> Iterator[Control]:
     loaders: list[Loader] = []
 
     def make(repository: str = "", mode: ControlMode = "explicit") -> RepositoryControl:
-        loaders.append(Loader(open_device(DeviceSpec("simulated", memory_bytes=20 * MIB, pace=UNPACED)), 60.0))
+        loaders.append(Loader(open_device(DeviceSpec("simulated", memory_bytes=20 * MIB, pace=UNPACED)), 60.0, RunWatch(60.0)))
         return RepositoryControl(
             store=store,
             loader=loaders[-1],
