@@ -82,6 +82,21 @@ def test_a_context_that_is_not_there_is_answered_with_those_that_are(tmp_path: P
     assert f"there is no context three in {kubeconfig}: there is one, two" in said
 
 
+@pytest.mark.parametrize("current", ["", None], ids=["empty", "absent"])
+def test_a_named_context_is_enough_where_none_is_the_current_one(current: str | None, tmp_path: Path) -> None:
+    with a_server(200, json.dumps({"items": []}).encode()) as server:
+        kubeconfig = a_kubeconfig(tmp_path / "config", server)
+        content = json.loads(kubeconfig.read_text())
+        del content["current-context"]
+        kubeconfig.write_text(json.dumps(content if current is None else {**content, "current-context": current}))
+
+        unnamed = refused(run("get", "--kubeconfig", str(kubeconfig)), 2)
+        named = run("get", "--kubeconfig", str(kubeconfig), "--context", "two")
+
+    assert f"no context of {kubeconfig} is the current one: name one with --context (there is one, two)" in unnamed
+    assert (named.returncode, named.stderr) == (0, ""), named
+
+
 def test_a_context_and_a_state_folder_are_two_places(tmp_path: Path) -> None:
     assert "give one" in refused(run("get", "--context", "one", "--state", str(tmp_path)), 2)
 

@@ -67,14 +67,24 @@ def _no_kubeconfig(kubeconfig: Path | None) -> str:
 
 
 def _of_context(files: str, context: str | None) -> Access:
-    contexts, current = _config.list_kube_config_contexts(files)
-    found: dict[str, Any] | None = next((each for each in contexts if each["name"] == context), None) if context else current
+    # The library's own list of contexts fails where none is the current one, which does not matter to who names one.
+    merged: dict[str, Any] = _config.kube_config.KubeConfigMerger(files).config.value
+    contexts: dict[str, dict[str, Any]] = {each["name"]: each.value for each in merged["contexts"]}
+    if not contexts:
+        raise ConfigException("it has no contexts")
+    found = contexts.get(str(context or merged.get("current-context") or ""))
     if not found:
-        known = ", ".join(each["name"] for each in contexts) or "none"
-        raise CommandError(f"there is no context {context} in {files}: there is {known}", WRONG_USAGE)
+        raise CommandError(_no_context(files, context or merged.get("current-context"), sorted(contexts)), WRONG_USAGE)
     configuration = Configuration()
     _config.load_kube_config(files, found["name"], configuration, persist_config=False)
     return _access(configuration, _namespace(found), f"context {found['name']}")
+
+
+def _no_context(files: str, named: str | None, known: list[str]) -> str:
+    there_is = f"there is {', '.join(known) or 'none'}"
+    if named:
+        return f"there is no context {named} in {files}: {there_is}"
+    return f"no context of {files} is the current one: name one with --context ({there_is}), or run kubectl config use-context"
 
 
 def _namespace(context: dict[str, Any]) -> str:
