@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from forebay_runtime.protocol.triton_messages import service
-from forebay_runtime.server.grpc_server import HEALTH_CALLS
+from forebay_runtime.server.grpc_server import HEALTH_CALLS, INFER_CALLS
 from runtime_servers import Answer, Server, wait_for
 
 ONES = {"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}
@@ -143,6 +143,27 @@ def test_calls_whose_message_never_comes_do_not_keep_health_checks_from_a_thread
             assert grpc_call(server, b"", "ServerLive")[0] == "OK"
         finally:
             over.set()
+
+
+def test_inferences_whose_message_never_comes_do_not_keep_others_from_a_thread(server: Server) -> None:
+    over = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        over.wait()
+        yield b""
+
+    message = grpc_request("add", [1, 16], np.ones((1, 16), np.float32).tobytes()).SerializeToString()
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+        method = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+        # Each call of grpcio's with an iterator has a thread of its own here: no more than it takes.
+        calls = [method.future(nothing()) for _ in range(INFER_CALLS + 1)]
+        try:
+            wait_for(lambda: any(call.done() for call in calls), "all threads are in use, or were")
+            wait_for(lambda: grpc_call(server, message)[0] == "OK", "there is a thread for who sends a message")
+        finally:
+            over.set()
+            for call in calls:
+                call.cancel()
 
 
 def test_a_call_without_any_message_is_refused(server: Server) -> None:

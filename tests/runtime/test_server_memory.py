@@ -118,6 +118,37 @@ def test_a_client_that_stops_in_the_middle_is_let_go_and_its_memory_is_free() ->
     asyncio.run(scenario())
 
 
+def test_a_client_that_sends_a_byte_now_and_then_is_let_go() -> None:
+    async def scenario() -> None:
+        listeners = Listeners(RequestMemory(MIB), stall_s=0.5)
+        port = await listeners.listen(Large(), "127.0.0.1", 0)
+        try:
+            for beginning in (b"POST / HT", head(100_000)):
+                await asyncio.to_thread(drip_until_closed, port, beginning)
+        finally:
+            listeners.close()
+
+    asyncio.run(scenario())
+
+
+def drip_until_closed(port: int, beginning: bytes) -> None:
+    """Send this, and a byte whenever nothing has come back for a while, until the server has had enough."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.settimeout(0.1)
+        connection.sendall(beginning)
+        for _ in range(600):
+            try:
+                connection.sendall(b"x")
+                assert connection.recv(1) == b""
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                return
+            else:
+                return
+        raise AssertionError("the server waits and waits")
+
+
 def stop_after(port: int, beginning: bytes) -> None:
     """Send this and no more, and return once the server has closed."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:

@@ -1,17 +1,15 @@
 """grpcio's server: which RPC is answered by what, in which threads."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import grpc
 
-from forebay_runtime.protocol.errors import InvalidArgumentError
 from forebay_runtime.protocol.triton_messages import service
-from forebay_runtime.server import grpc_status
 from forebay_runtime.server.grpc_api import GrpcApi
 from forebay_runtime.server.grpc_inference import GrpcInference
+from forebay_runtime.server.grpc_messages import MessageWatch
 from forebay_runtime.server.grpc_threads import CallLimit, CallThreads
 
 _SERVICE: Final = "inference.GRPCInferenceService"
@@ -31,7 +29,6 @@ _KINDS: Final = {
     "ServerReady": "health",
 }
 _OTHER: Final = "other"
-_MESSAGE_S: Final = 5.0
 _HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 _OPTIONS: Final = (
     ("grpc.max_send_message_length", _LARGEST_MESSAGE),
@@ -74,9 +71,10 @@ class GrpcServer:
         limit = CallLimit(threads, on_refused)
         received = ("grpc.max_receive_message_length", min(max_message_bytes, _LARGEST_MESSAGE))
         self._server: Any = grpc.server(kinds[-1], options=[*_OPTIONS, received], interceptors=[limit])
-        handlers = _handlers(api, inference, threads)
+        watch = MessageWatch()
+        handlers = _handlers(api, inference, threads, watch)
         self._server.add_registered_method_handlers(_SERVICE, handlers)
-        health = _in_threads(_in_time(api.health), threads[f"/{_HEALTH_SERVICE}/Check"])
+        health = _awaited(api.health, threads[f"/{_HEALTH_SERVICE}/Check"], watch)
         self._server.add_registered_method_handlers(_HEALTH_SERVICE, {"Check": grpc.stream_unary_rpc_method_handler(health)})
         try:
             self.port = int(self._server.add_insecure_port(f"{address}:{port}"))
@@ -98,38 +96,25 @@ def _threads_of_methods(by_kind: Mapping[str, CallThreads]) -> dict[str, CallThr
     return {**threads, f"/{_HEALTH_SERVICE}/Check": by_kind["health"]}
 
 
-def _handlers(api: GrpcApi, inference: GrpcInference, threads: Mapping[str, CallThreads]) -> dict[str, Any]:
+def _handlers(
+    api: GrpcApi, inference: GrpcInference, threads: Mapping[str, CallThreads], watch: MessageWatch
+) -> dict[str, Any]:
     handlers: dict[str, Any] = {}
     for method in _methods():
         response = getattr(service, method.output_type.name)
         request = getattr(service, method.input_type.name)
-        behaviour = _in_threads(_in_time(api.behaviour(method.name, request)), threads[f"/{_SERVICE}/{method.name}"])
+        behaviour = _awaited(api.behaviour(method.name, request), threads[f"/{_SERVICE}/{method.name}"], watch)
         handlers[method.name] = grpc.stream_unary_rpc_method_handler(behaviour, None, response.SerializeToString)
     # Bytes in and out: tensors are cut out of the message, not parsed.
-    infer = _in_threads(inference.infer, threads[f"/{_SERVICE}/ModelInfer"])
-    handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(infer)
+    infer = _awaited(inference.infer, threads[f"/{_SERVICE}/ModelInfer"], watch)
+    handlers["ModelInfer"] = grpc.stream_unary_rpc_method_handler(infer)
     stream_infer = _in_threads(inference.stream_infer, threads[f"/{_SERVICE}/ModelStreamInfer"])
     handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(stream_infer)
     return handlers
 
 
-def _in_time(behaviour: Callable[[bytes, Any], Any]) -> Callable[[Iterator[bytes], Any], Any]:
-    """The behaviour as one that takes a stream, so that it need not wait for ever for a message: calls of clients that send
-    none would keep health checks from a thread.
-    """
-
-    def run(messages: Iterator[bytes], context: Any) -> Any:
-        timer = threading.Timer(_MESSAGE_S, context.cancel)
-        timer.start()
-        try:
-            message = next(messages, None)
-        finally:
-            timer.cancel()
-        if message is None:
-            grpc_status.abort(context, InvalidArgumentError("the call has no message"))
-        return behaviour(message, context)
-
-    return run
+def _awaited(behaviour: Callable[[bytes, Any], Any], threads: CallThreads, watch: MessageWatch) -> Any:
+    return _in_threads(watch.after_message(behaviour, threads), threads)
 
 
 def _in_threads(behaviour: Callable[[Any, Any], Any], threads: CallThreads) -> Any:

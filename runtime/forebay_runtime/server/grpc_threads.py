@@ -32,6 +32,11 @@ class CallThreads(ThreadPoolExecutor):
         """Whether another call would have to wait for a thread."""
         return self._calls >= self.count
 
+    @property
+    def crowded(self) -> bool:
+        """Whether more than half of the threads are in use."""
+        return 2 * self._calls > self.count
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         with self._lock:
             self._calls += 1

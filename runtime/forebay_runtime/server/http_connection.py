@@ -5,7 +5,7 @@ One request at a time is answered; what a client sends ahead waits in the buffer
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -22,6 +22,8 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_S: Final = 2.0
 _ALIGNMENT: Final = 64
 _MOST_DIGITS: Final = 18
+_LEAST_PROGRESS: Final = 4 << 10
+"""Bytes between two looks at a connection. Clients on the slowest of lines do better."""
 _NOTHING: Final = memoryview(b"")
 
 
@@ -56,14 +58,24 @@ class HttpService(Protocol):
     def handle(self, exchange: Exchange) -> None: ...
 
 
+class _State(NamedTuple):
+    """How far a connection has come; the numbers are of requests begun, bytes received, and bytes of answers to send."""
+
+    requests: int
+    receiving: bool
+    received: int
+    unsent: int
+
+
 class HttpConnection(asyncio.BufferedProtocol):
     def __init__(self, service: HttpService, open_connections: "set[HttpConnection]", memory: RequestMemory) -> None:
         self._service = service
         self._open = open_connections
         self._memory = memory
         self._taken = 0
-        self._progress = 0
-        self._seen = (0, 0)
+        self._received_bytes = 0
+        self._requests = 0
+        self._seen = _State(0, False, 0, 0)
         self._transport: asyncio.Transport
         self._buffer = bytearray(MAX_HEAD_BYTES)
         self._view = memoryview(self._buffer)
@@ -98,7 +110,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         return self._view[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._progress += 1
+        self._received_bytes += nbytes
         if self._discarding:
             return
         if self._body is None:
@@ -152,12 +164,20 @@ class HttpConnection(asyncio.BufferedProtocol):
         return self._exchange is None and not self.receiving
 
     def let_go_if_stalled(self) -> None:
-        """Called now and then: drop a client that since the last call has neither sent more nor taken what it was sent."""
-        unsent = self._transport.get_write_buffer_size()
-        waits_for_client = unsent > 0 or (self.receiving and self._exchange is None)
-        if waits_for_client and self._seen == (self._progress, unsent):
-            self._transport.abort()
-        self._seen = (self._progress, unsent)
+        """Called now and then: drop a client that since the last call has hardly sent more of the same request, or taken
+        more of its answer.
+        """
+        before, now = self._seen, self._state()
+        self._seen = now
+        if before.requests == now.requests:
+            slow_sender = before.receiving and now.receiving and now.received - before.received < _LEAST_PROGRESS
+            slow_reader = now.unsent > 0 and before.unsent > 0 and before.unsent - now.unsent < _LEAST_PROGRESS
+            if slow_sender or slow_reader:
+                self._transport.abort()
+
+    def _state(self) -> "_State":
+        receiving = self.receiving and self._exchange is None
+        return _State(self._requests, receiving, self._received_bytes, self._transport.get_write_buffer_size())
 
     def close(self) -> None:
         """Close once what was written is sent."""
@@ -258,6 +278,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _begin(self, body: memoryview) -> None:
         head, self._head, self._body = self._head, None, None
         assert head is not None
+        self._requests += 1
         self._exchange = Exchange(self, head, body)
         self._service.handle(self._exchange)
 
