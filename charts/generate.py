@@ -29,7 +29,7 @@ _DEFINITION_METADATA: Final = """\
   annotations:
     helm.sh/resource-policy: keep
   labels:
-    {{- include "forebay.labels" . | nindent 4 }}
+    {{- include "forebay.labelsOfAll" . | nindent 4 }}
 """
 
 Json = dict[str, Any]

@@ -24,6 +24,13 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
+{{- /* Labels of what belongs to no component. */ -}}
+{{- define "forebay.labelsOfAll" -}}
+app.kubernetes.io/name: forebay
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{ include "forebay.labels" . }}
+{{- end -}}
+
 {{- define "forebay.labelsOf" -}}
 {{ include "forebay.selector" . }}
 {{ include "forebay.labels" (index . 0) }}
@@ -138,6 +145,8 @@ topologySpreadConstraints:
     labelSelector:
       matchLabels:
         {{- include "forebay.selector" $ | nindent 8 }}
+    # While they are replaced, only those that stay count.
+    matchLabelKeys: [pod-template-hash]
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -162,6 +171,14 @@ prometheus.io/path: /metrics
 {{- end }}
 {{- if le (int .Values.gateway.drainSeconds) (int .Values.gateway.holdSeconds) }}
 {{- fail (printf "gateway.drainSeconds (%v) must be longer than gateway.holdSeconds (%v): or a gateway that ends drops requests that wait" .Values.gateway.drainSeconds .Values.gateway.holdSeconds) }}
+{{- end }}
+{{- with .Values.gateway.service }}
+{{- if and (eq .type "ClusterIP") (or .externalTrafficPolicy .httpNodePort .grpcNodePort) }}
+{{- fail "gateway.service: externalTrafficPolicy, httpNodePort and grpcNodePort go with type NodePort or LoadBalancer" }}
+{{- end }}
+{{- if and (ne .type "LoadBalancer") (or .loadBalancerClass .loadBalancerSourceRanges) }}
+{{- fail "gateway.service: loadBalancerClass and loadBalancerSourceRanges go with type LoadBalancer" }}
+{{- end }}
 {{- end }}
 {{- with .Values.operator.leadership }}
 {{- if or (le (int .deadlineSeconds) (int .retrySeconds)) (gt (add .deadlineSeconds 2) (int .durationSeconds)) }}

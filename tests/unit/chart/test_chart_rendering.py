@@ -55,6 +55,8 @@ def test_helm_finds_nothing_to_object_to(value_set: str) -> None:
         ("images.pullPolicy=Sometimes", "must be one of"),
         ("store.uri=file:///store", "set store.claim to the volume claim"),
         ("store.claim=models", "store.uri is no file:// URI"),
+        ("gateway.service.httpNodePort=30800", "go with type NodePort or LoadBalancer"),
+        ("gateway.service.loadBalancerClass=x/y", "go with type LoadBalancer"),
         ("gateway.holdSeconds=60", "gateway.drainSeconds (60) must be longer than gateway.holdSeconds (60)"),
         ("operator.leadership.deadlineSeconds=9", "two below durationSeconds (10)"),
         ("operator.leadership.retrySeconds=7", "retrySeconds (7) must be below deadlineSeconds (7)"),
@@ -102,6 +104,25 @@ def test_no_volume_grows_without_bounds(rendered: list[Json]) -> None:
     for name, template in pod_templates(rendered):
         volumes = template["spec"]["volumes"]
         assert [volume for volume in volumes if "emptyDir" in volume and "sizeLimit" not in volume["emptyDir"]] == [], name
+
+
+def test_everything_is_found_by_the_recommended_labels(rendered: list[Json]) -> None:
+    for each in rendered:
+        labels = each["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == RELEASE, each["metadata"]["name"]
+        assert labels["app.kubernetes.io/name"].startswith("forebay"), each["metadata"]["name"]
+        assert labels["app.kubernetes.io/part-of"] == "forebay", each["metadata"]["name"]
+
+
+def test_the_longest_name_of_a_release_makes_no_name_that_is_too_long() -> None:
+    release = "r" * 53
+    made = objects(
+        helm("template", release, str(CHART), f"--values={VALUE_SETS['everything']}", "--set=fullnameOverride=").stdout
+    )
+
+    names = [each["metadata"]["name"] for each in made]
+    labels = [value for each in made for value in each["metadata"]["labels"].values()]
+    assert max(map(len, [*names, *labels])) <= 63
 
 
 def test_a_new_version_of_the_chart_alone_restarts_nothing(rendered: list[Json]) -> None:
