@@ -82,6 +82,12 @@ def _add_envoy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-envoy", action="store_true", help="leave Envoy running at SIGTERM, for the next gateway to adopt"
     )
+    parser.add_argument(
+        "--envoy-patience-seconds",
+        type=float,
+        default=30.0,
+        help="an Envoy that answers nothing for so long hangs, and is replaced (default: %(default)g)",
+    )
 
 
 def _settings(given: argparse.Namespace) -> Settings:

@@ -43,6 +43,8 @@ class Settings:
     grpc_port: int
     concurrency: int
     keep_envoy: bool
+    envoy_patience_seconds: float
+    """An Envoy that does not answer for so long hangs, and is replaced."""
     drain_seconds: float
     """How long requests may still take when the process is asked to end."""
 

@@ -91,6 +91,17 @@ def test_a_killed_envoy_is_started_again(alone: GatewayProcess) -> None:
     assert "forebay_gateway_envoy_starts_total 2" in alone.page("/metrics")[1]
 
 
+def test_an_envoy_that_hangs_is_replaced(alone: GatewayProcess) -> None:
+    alone.kill()
+    alone.start("--envoy-patience-seconds=1")
+    alone.wait_until_ready()
+    envoy = alone.envoy_pid
+    os.kill(envoy, signal.SIGSTOP)
+    eventually("another Envoy", lambda: alone.ready()["envoy_pid"] != envoy)
+    assert start_time(envoy) is None
+    assert infer(alone, "awake").status == 200
+
+
 def test_an_envoy_killed_while_the_gateway_was_away_is_replaced(alone: GatewayProcess) -> None:
     alone.kill()
     envoy = alone.envoy_pid

@@ -20,6 +20,7 @@ from forebay_operator.worlds.local.process_table import start_time
 _BUSY_LOOPS: Final = 6
 """Beside a starved process on its CPU: it gets about a seventh of that."""
 _END_S: Final = 60.0
+_REPLACED_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ async def inject(site: Site, fault: Fault) -> Kill | None:
     began = time.monotonic()
     if fault.target is Target.CONTROLLER:
         gone = await _restart(site, fault)
+    elif fault.kind is Kind.HANG:
+        gone = await _hang(site, victim.pid)
     else:
         gone = await _kill(site, victim.pid)
     return Kill(fault.name, fault.target, began, gone, victim.models)
@@ -50,6 +53,17 @@ async def _kill(site: Site, pid: int) -> float:
     started = start_time(pid)
     os.kill(pid, signal.SIGKILL)
     await site.until(lambda: is_gone(pid, started), "a killed process ends", _END_S)
+    return time.monotonic()
+
+
+async def _hang(site: Site, pid: int) -> float:
+    started = start_time(pid)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await site.until(lambda: is_gone(pid, started), "a hanging process is ended", _REPLACED_S)
+    finally:
+        if not is_gone(pid, started):
+            os.kill(pid, signal.SIGCONT)
     return time.monotonic()
 
 

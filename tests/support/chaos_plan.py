@@ -14,6 +14,8 @@ class Kind(StrEnum):
     """SIGSTOP, and SIGCONT after a while."""
     STARVE = "starve"
     """On one CPU, beside busy loops, for a while."""
+    HANG = "hang"
+    """SIGSTOP, and nothing else: Forebay has to notice, end it and replace it."""
     END = "end"
     """SIGTERM, and started again."""
 
@@ -75,6 +77,7 @@ RENEWED: Final = "renewed"
 MODELS: Final = (STEADY, ROLLED, SCALED, RENEWED)
 ALL_FAULTS: Final = (
     *(f"{kind}-{target}" for kind in (Kind.KILL, Kind.STOP, Kind.STARVE) for target in Target),
+    *(f"{Kind.HANG}-{target}" for target in Target if target is not Target.CONTROLLER),
     f"{Kind.END}-{Target.CONTROLLER}",
 )
 KILLS: Final = tuple(f"{Kind.KILL}-{target}" for target in Target)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from chaos_ledger import Fate, Judged
+from chaos_ledger import Failure, Fate, Judged, Kill
 from chaos_rounds import Outcome, Result
 
 _SHOWN = 10
@@ -29,14 +29,24 @@ def of(outcome: Outcome, lasted_s: float, seed: int) -> Report:
 
 def complaints(outcome: Outcome) -> list[str]:
     """What makes a run a failed one."""
-    lost = [each.failure for each in outcome.unexpected()]
-    said = [f"LOST: {each.model} over {each.protocol} after {each.failed - each.sent:.2f} s: {each.text}" for each in lost]
+    said = [f"LOST: {_story(each.failure, outcome.kills)}" for each in outcome.unexpected()]
     said += [f"WRONG: {text}" for text in outcome.ledger.wrong]
     said = said[:_SHOWN]
     if refused := outcome.refused_unexplained():
         said.append(f"{refused} connections were refused while nothing that listens was away")
     said += [f"ended though nobody killed it, or more often: {line}" for line in outcome.own_ends]
     return [*said, outcome.broken] if outcome.broken else said
+
+
+def _story(failure: Failure, kills: Sequence[Kill]) -> str:
+    """A failure, with its place in time."""
+    what = f"{failure.model} over {failure.protocol} after {failure.failed - failure.sent:.2f} s: {failure.text}"
+    before = [kill for kill in kills if kill.began <= failure.failed]
+    if not before:
+        return f"{what} (before any kill)"
+    last = before[-1]
+    sent, failed, gone = (moment - last.began for moment in (failure.sent, failure.failed, last.gone))
+    return f"{what} (sent {sent:.2f} s and failed {failed:.2f} s after {last.fault} began, which took {gone:.2f} s)"
 
 
 def _totals(outcome: Outcome, judged: Sequence[Judged], lasted_s: float, seed: int) -> list[str]:

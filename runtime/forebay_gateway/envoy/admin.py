@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-_TIMEOUT_S: Final = 2.0
+TIMEOUT_S: Final = 2.0
 
 
 class AdminError(OSError):
@@ -24,7 +24,7 @@ async def call(socket: Path, method: str, path: str) -> str:
         AdminError: Envoy cannot be reached, is too slow, or answers with another status.
     """
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(TIMEOUT_S):
             reader, writer = await asyncio.open_unix_connection(socket)
             try:
                 writer.write(
@@ -48,6 +48,15 @@ async def is_ready(socket: Path) -> bool:
         return (await get(socket, "/ready")).strip() == "LIVE"
     except AdminError:
         return False
+
+
+async def answers(socket: Path) -> bool:
+    """Whether Envoy says anything at all, be it that it drains."""
+    try:
+        await get(socket, "/hot_restart_version")
+    except AdminError:
+        return False
+    return True
 
 
 def _chunks(body: bytes) -> Iterator[bytes]:

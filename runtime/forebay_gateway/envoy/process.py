@@ -83,6 +83,11 @@ class EnvoyProcess:
         await self.ended()
         self.abandon()
 
+    def kill(self) -> None:
+        """Make it end."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
     def abandon(self) -> None:
         """Watch it no longer; it lives on."""
         asyncio.get_running_loop().remove_reader(self._descriptor)

@@ -26,6 +26,7 @@ _STEADY_S: Final = 5.0
 """An Envoy that lived this long was all right: its end does not count as a failed start."""
 _PATIENCE_S: Final = 3.0
 _POLL_S: Final = 0.02
+_LOOK_S: Final = 1.0
 
 
 class Supervisor:
@@ -63,9 +64,9 @@ class Supervisor:
         while True:
             began = time.monotonic()
             process = self._process = self._process or self._start()
-            announcing = asyncio.create_task(self._announce(process))
+            watching = asyncio.create_task(self._watch(process))
             code = await process.ended()
-            announcing.cancel()
+            watching.cancel()
             process.abandon()
             self._process = None
             self.is_ready = False
@@ -113,6 +114,19 @@ class Supervisor:
         _log.warning("a living Envoy is replaced: it has other settings or does not answer", pid=identity.pid)
         await process.stop(_PATIENCE_S)
         return None
+
+    async def _watch(self, process: EnvoyProcess) -> None:
+        """Say when it is ready; end it if it hangs later."""
+        await self._announce(process)
+        silent_s = 0.0
+        while silent_s < self._settings.envoy_patience_seconds:
+            began = time.monotonic()
+            await asyncio.sleep(_LOOK_S)
+            answers = await admin.answers(self._sockets.admin)
+            # Time in which this process itself was stopped says nothing of Envoy.
+            silent_s = 0.0 if answers else silent_s + min(time.monotonic() - began, _LOOK_S + admin.TIMEOUT_S)
+        _log.warning("Envoy hangs and is ended", pid=process.identity.pid, silent_s=silent_s)
+        process.kill()
 
     async def _announce(self, process: EnvoyProcess) -> None:
         # Another process's state: there is no event to wait for.

@@ -27,6 +27,10 @@ from forebay_schema.documents import DocumentError
 
 SILENCE_S: Final = 5.0
 """After this long without a line, demand is unknown."""
+END_AFTER_S: Final = 30.0
+"""After this long it is ended, so that another one takes its place: it hangs."""
+_LOOK_S: Final = 0.5
+_POLL_S: Final = 0.05
 _TABLES_KEPT: Final = 64
 _FIRST_BACKOFF_S: Final = 0.1
 _MOST_BACKOFF_S: Final = 5.0
@@ -37,7 +41,14 @@ _STOP_GRACE_S: Final = 5.0
 class Gateway:
     """Keeps a gateway running."""
 
-    def __init__(self, around: Surroundings, http_port: int, grpc_port: int, hold_seconds: float) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        http_port: int,
+        grpc_port: int,
+        hold_seconds: float,
+        end_after_s: float = END_AFTER_S,
+    ) -> None:
         self.http_port = http_port
         self.grpc_port = grpc_port
         self.routes: tuple[Route, ...] = ()
@@ -45,6 +56,7 @@ class Gateway:
         self.ready = asyncio.Event()
         self._around = around
         self._hold_seconds = hold_seconds
+        self._end_after_s = end_after_s
         self._written: OrderedDict[str, tuple[Route, ...]] = OrderedDict()
         self._followed: tuple[Route, ...] = ()
         """The routes that were acknowledged last, for models whose newer ones are refused."""
@@ -102,18 +114,29 @@ class Gateway:
             # One that runs was started before something else failed here.
             if self._process is None or not self._process.running:
                 self._process = self._around.host.start(self._command())
-            await self._wait_until_ready(self._process)
-            await asyncio.wait([self._process.ended])
+            await self._follow(self._process, started)
             steady = self._around.clock.now() - started > _STEADY_S
             backoff = _FIRST_BACKOFF_S if steady else min(_MOST_BACKOFF_S, 2 * backoff)
             self._around.tell("gateway", f"{self._process.how_it_ended()}; another one takes its place")
             await asyncio.sleep(backoff)
 
-    async def _wait_until_ready(self, process: Process) -> None:
-        while process.running and not self._file("gateway-ready.json").exists():
-            await asyncio.wait([process.ended], timeout=0.05)
-        if process.running:
-            self.ready.set()
+    async def _follow(self, process: Process, started: float) -> None:
+        """Return at its end, which is brought about if it hangs. Envoy serves on meanwhile."""
+        silent_s = 0.0
+        while process.running:
+            is_ready = self._file("gateway-ready.json").exists()
+            if is_ready:
+                self.ready.set()
+            pause_s = _LOOK_S if is_ready else _POLL_S
+            await asyncio.wait([process.ended], timeout=pause_s)
+            # Counted by looks: time in which this process itself was stopped says nothing of the gateway. How long it may
+            # take to start, nobody knows.
+            has_spoken = self._heard_at is not None and self._heard_at > started
+            silent_s = silent_s + pause_s if has_spoken and self.demand() is None else 0.0
+            if process.running and silent_s > self._end_after_s - SILENCE_S:
+                self._around.tell("gateway", f"has not answered for {SILENCE_S + silent_s:.0f} s and is ended")
+                process.kill()
+                await asyncio.wait([process.ended])
 
     async def _listen(self) -> None:
         """Read the stream of demand, again and again."""
