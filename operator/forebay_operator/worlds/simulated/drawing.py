@@ -191,12 +191,13 @@ class _Life:
 def _loads(chance: random.Random, address: ModelAddress, busy_s: float) -> Iterator[Load]:
     """Load while the world is busy, then a small and even load for a while."""
     start = chance.uniform(0.0, 0.5 * busy_s)
-    yield Load(at=start, until=busy_s, address=address, arrivals=_arrivals(chance))
+    yield Load(at=start, until=busy_s, address=address, arrivals=draw_arrivals(chance))
     steady = Even(chance.choice((0.2, 1.0, 4.0))) if happens(chance, 0.6) else Silence()
     yield Load(at=busy_s, until=busy_s + STEADY_S, address=address, arrivals=steady)
 
 
-def _arrivals(chance: random.Random) -> Arrivals:
+def draw_arrivals(chance: random.Random) -> Arrivals:
+    """A shape of load."""
     rate = chance.choice((0.05, 0.5, 2.0, 8.0))
     shapes: tuple[Arrivals, ...] = (
         Silence(),
@@ -211,10 +212,11 @@ def _arrivals(chance: random.Random) -> Arrivals:
 
 def _faults(chance: random.Random, busy_s: float) -> Iterator[Fault]:
     for _ in range(chance.choice((0, 1, 2, 4, 6))):
-        yield _fault(chance, chance.uniform(0.0, 0.95 * busy_s))
+        yield draw_fault(chance, chance.uniform(0.0, 0.95 * busy_s))
 
 
-def _fault(chance: random.Random, at: float) -> Fault:
+def draw_fault(chance: random.Random, at: float) -> Fault:
+    """Something that goes wrong at a time."""
     pick, seconds, share = chance.random(), chance.uniform(2.0, 20.0), chance.choice((0.2, 0.5, 1.0))
     faults: tuple[Fault, ...] = (
         ServerDies(at=at, pick=pick),
