@@ -1,0 +1,92 @@
+"""Releases of the chart as helm makes them on a real API server: several of them, an upgrade, and what is left at the end."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from chart_rendering import CHART, helm
+from cluster_api import Api, Json, eventually
+from cluster_control_plane import Access
+
+WITHOUT_DEFINITION = ("--set=crds.install=false", "--set=rbac.aggregate=false")
+KINDS = {
+    "/api/v1": ("configmaps", "persistentvolumeclaims", "secrets", "serviceaccounts", "services"),
+    "/apis/apps/v1": ("deployments",),
+    "/apis/coordination.k8s.io/v1": ("leases",),
+    "/apis/networking.k8s.io/v1": ("networkpolicies",),
+    "/apis/policy/v1": ("poddisruptionbudgets",),
+    "/apis/rbac.authorization.k8s.io/v1": ("roles", "rolebindings"),
+}
+
+
+class Releases:
+    """What helm does in one namespace."""
+
+    def __init__(self, access: Access, namespace: str) -> None:
+        self.api: Api = access.api
+        self.namespace = namespace
+        self._where = (f"--kubeconfig={access.kubeconfig}", f"--namespace={namespace}")
+
+    def install(self, release: str, *flags: str) -> str:
+        """What helm objects to; empty: the release is there."""
+        made = helm("install", release, str(CHART), *self._where, *WITHOUT_DEFINITION, *flags, check=False)
+        return made.stderr if made.returncode else ""
+
+    def upgrade(self, release: str, *flags: str) -> None:
+        helm("upgrade", release, str(CHART), *self._where, "--reset-then-reuse-values", *flags)
+
+    def uninstall(self, release: str) -> None:
+        helm("uninstall", release, *self._where, "--ignore-not-found")
+
+    def secrets(self) -> dict[str, Json]:
+        found = self.api.all(f"/api/v1/namespaces/{self.namespace}/secrets")
+        return {each["metadata"]["name"]: each["data"] for each in found if not each["type"].startswith("helm.sh/")}
+
+    def left(self) -> list[str]:
+        """Everything of the chart, in the namespace and in the whole cluster."""
+        found = [
+            each
+            for group, kinds in KINDS.items()
+            for kind in kinds
+            for each in self.api.all(f"{group}/namespaces/{self.namespace}/{kind}")
+        ]
+        for kind in ("clusterroles", "clusterrolebindings"):
+            found += self.api.all(f"/apis/rbac.authorization.k8s.io/v1/{kind}")
+        ours = [each for each in found if self.namespace in (each["metadata"].get("annotations") or {}).values()]
+        return [each["metadata"]["name"] for each in ours]
+
+
+@pytest.fixture
+def spaces(cluster: Access) -> Iterator[tuple[Releases, Releases]]:
+    """Two namespaces."""
+    names = [f"release-{letter}-{os.getpid()}" for letter in "ab"]
+    for name in names:
+        cluster.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    one, other = (Releases(cluster, name) for name in names)
+    yield one, other
+    one.uninstall("first")
+    other.uninstall("third")
+    for name in names:
+        cluster.api.delete(f"/api/v1/namespaces/{name}")
+
+
+def test_a_release_lives_beside_others_is_upgraded_and_leaves_nothing(spaces: tuple[Releases, Releases]) -> None:
+    one, other = spaces
+    assert one.install("first") == ""
+
+    # One namespace has one release: the operators of two would take each other's gateways for theirs.
+    assert 'Lease "forebay-operator"' in one.install("second")
+    # Objects of the whole cluster are called by the release's name.
+    assert 'ClusterRole "first-forebay-' in other.install("first")
+    assert other.install("third", f"--set=namespaces={{{other.namespace}}}") == ""
+
+    before = one.secrets()
+    one.upgrade("first", "--set=gateway.holdSeconds=30")
+    assert one.secrets() == before, "what was drawn at random is drawn once"
+    assert len(before) == 2
+
+    assert one.left()
+    one.uninstall("first")
+    other.uninstall("third")
+    eventually(lambda: not one.left() + other.left(), lambda: f"{one.left() + other.left()} are left")
