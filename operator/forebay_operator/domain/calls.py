@@ -180,7 +180,7 @@ def _arrival_rate(window: LoadWindow) -> float | None:
 
 
 def _enough(moment: Moment, queue: float, delay_s: float) -> Call:
-    """How many replicas the busy share calls for: never fewer because a queue is empty."""
+    """How many replicas the busy share calls for, or what arrives where that is less: never fewer because a queue is empty."""
     before = moment.before
     smoothing = min(_SMOOTHING_S, max(delay_s / 4, _RECENT_S))
     busy = load_window.mean(each.busy for each in load_window.last(moment.window, smoothing))
@@ -188,7 +188,21 @@ def _enough(moment: Moment, queue: float, delay_s: float) -> Call:
     if busy is None or queue > moment.policy.target_queue_depth:
         return Call(before, f"Holds {before}: {text}.")
     # Busy replicas alone never call for more: where requests are batched, one with room to spare can be busy all the time.
-    return Call(min(before, max(1, ceiling(busy / SAFE_UTILISATION))), text)
+    needed = min(before, max(1, ceiling(busy / SAFE_UTILISATION)))
+    by_arrivals = _enough_for_arrivals(moment, smoothing)
+    if by_arrivals is not None and by_arrivals.replicas < needed:
+        return by_arrivals
+    return Call(needed, text)
+
+
+def _enough_for_arrivals(moment: Moment, smoothing_s: float) -> Call | None:
+    """How many replicas take what arrives in larger batches than now; None: what one can do with large ones is not known."""
+    capacity = moment.throughput.capacity
+    rate = load_window.mean(each.arrivals_per_s for each in load_window.last(moment.window, smoothing_s))
+    if rate is None or not capacity:
+        return None
+    needed = max(1, ceiling(rate / (capacity * SAFE_UTILISATION)))
+    return Call(needed, f"{rate_text(rate)} arrive, and a replica was seen to do {rate_text(capacity)}")
 
 
 def ceiling(value: float) -> int:

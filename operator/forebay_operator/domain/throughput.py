@@ -30,16 +30,23 @@ def measure(before: Throughput, window: LoadWindow, target_queue_depth: float) -
     if answered is None or busy is None or busy < _FEWEST_BUSY or answered * (seen[-1].at - seen[0].at) < _FEWEST_ANSWERS:
         return before
     rate = answered / busy
-    if not _is_saturated(seen, busy, target_queue_depth):
+    waiting = _waiting_each(seen)
+    if busy / _ready(seen) < _SATURATED or waiting < target_queue_depth / 2:
         known = max(_learned(before.per_replica, rate), before.capacity or 0.0)
         return Throughput(known, before.capacity)
+    if waiting < target_queue_depth and before.capacity is not None and rate < before.capacity:
+        # With more to do its batches were larger: this says that it can do so much, and not that it can do no more.
+        return Throughput(before.capacity, before.capacity)
     return Throughput(rate, _learned(before.capacity, rate))
 
 
-def _is_saturated(seen: LoadWindow, busy: float, target_queue_depth: float) -> bool:
-    ready = max(load_window.mean(float(each.ready) for each in seen) or 0.0, 1.0)
-    waiting = load_window.mean(each.waiting for each in seen) or 0.0
-    return busy / ready >= _SATURATED and waiting / ready >= target_queue_depth / 2
+def _ready(seen: LoadWindow) -> float:
+    return max(load_window.mean(float(each.ready) for each in seen) or 0.0, 1.0)
+
+
+def _waiting_each(seen: LoadWindow) -> float:
+    """Requests that wait for each replica."""
+    return (load_window.mean(each.waiting for each in seen) or 0.0) / _ready(seen)
 
 
 def _learned(before: float | None, now: float) -> float:

@@ -238,6 +238,17 @@ def test_replicas_that_batch_do_not_flap(rate: float) -> None:
     assert len(model.run(300.0).changes(after=150.0)) <= 1
 
 
+def test_replicas_that_batch_go_when_the_load_falls_though_each_is_busy_all_the_time() -> None:
+    """With little to do their batches are small: the busy share says nothing of what they could do."""
+    policy = Autoscaling(max_replicas=20, scale_down_delay_s=20.0)
+    model = LoadedModel(policy, lambda now: 80.0 if now < 90 else 15.0, service_s=0.2, per_item_s=0.02, max_batch=16)
+    model.ready_time_s = 2.0
+    model.run(180.0)
+    assert model.wanted_at(89.0) >= 3
+    assert model.steps[-1].seen.busy_share == pytest.approx(1.0, abs=0.05)
+    assert model.wanted_at(179.0) == 1
+
+
 def step_up(low: float, high: float) -> Callable[[float], float]:
     return lambda now: low if now < 60 else high
 

@@ -71,6 +71,14 @@ def test_a_replica_that_batches_little_is_not_taken_for_one_that_can_do_little()
     assert measure(known, a_window(0, 10, 0.5), 4.0).per_replica == 100.0
 
 
+def test_a_queue_within_its_target_only_teaches_that_a_replica_can_do_more() -> None:
+    """With more waiting its batches would have been larger: a rate seen there says what it can do, not what it cannot."""
+    known = Throughput(20.0, 20.0)
+    assert measure(known, a_window(3, 10, 1.0), 4.0) == known
+    assert (measure(known, a_window(3, 40, 1.0), 4.0).capacity or 0.0) > 20.0
+    assert (measure(known, a_window(5, 10, 1.0), 4.0).capacity or 0.0) < 20.0
+
+
 def test_idle_replicas_and_a_handful_of_answers_teach_nothing() -> None:
     known = Throughput(7.0, None)
     assert measure(known, a_window(0, 0, 0.0), 4.0) == known
