@@ -16,6 +16,10 @@ class Datatype:
     in_json: bool = True
     """FP16 and BF16 have no JSON form."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # There is one object for each: they are told apart by identity, also after a way between processes.
+        return _named, (self.name,)
+
 
 def _fixed(name: str, dtype: str, *, in_json: bool = True) -> Datatype:
     return Datatype(name, np.dtype(dtype), np.dtype(dtype).itemsize, in_json)
@@ -45,6 +49,10 @@ DATATYPES: Final[dict[str, Datatype]] = {
 }
 
 _CONFIG_NAMES: Final = {"TYPE_STRING": "BYTES"}
+
+
+def _named(name: str) -> Datatype:
+    return DATATYPES[name]
 
 
 def of_config(name: str) -> Datatype | None:

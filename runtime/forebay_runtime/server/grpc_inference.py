@@ -3,14 +3,15 @@
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from forebay_runtime.protocol import grpc_wire, infer_grpc
 from forebay_runtime.protocol.errors import InternalError, RequestError
 from forebay_runtime.protocol.inference import Array, InferPlan, tensors
 from forebay_runtime.server import grpc_status
-from forebay_runtime.service.data_plane import DataPlane, version_of
+from forebay_runtime.server.large_requests import LARGE, LargeRequests
+from forebay_runtime.service.data_plane import DataPlane, GatewayHeaders, version_of
 from forebay_runtime.service.loaded_version import LoadedVersion
 from forebay_runtime.service.request_memory import RequestMemory
 from forebay_schema.logs import Logger
@@ -21,6 +22,7 @@ _STREAM_AHEAD: Final = 1024
 _PATIENCE_S: Final = 0.5
 
 Outcome = bytes | RequestError
+Raws = Sequence[memoryview]
 
 
 class Waiter:
@@ -66,8 +68,12 @@ class Waiter:
 
 
 class GrpcInference:
-    def __init__(self, data_plane: DataPlane, loop: asyncio.AbstractEventLoop, memory: RequestMemory) -> None:
+    def __init__(
+        self, data_plane: DataPlane, loop: asyncio.AbstractEventLoop, memory: RequestMemory, large: LargeRequests
+    ) -> None:
         self._data_plane = data_plane
+        self._large = large
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = loop
         self._memory = memory
 
@@ -139,12 +145,35 @@ class GrpcInference:
         self._memory.take(size, retried=gateway.version is not None)
         waiter.on_answer = lambda: self._memory.give(size)
         description, raws = grpc_wire.split_request(message)
+        if len(description) > LARGE:
+            task = asyncio.ensure_future(self._queue_large(description, raws, gateway, waiter))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
         target = infer_grpc.target(description)
         waiter.request_id = target.request_id
         loaded = self._data_plane.find(target.model, version_of(target.version), gateway)
         plan = loaded.grpc_plans.get(description) or loaded.grpc_plans.keep(
             description, infer_grpc.plan(description, loaded.signature, raw=bool(raws))
         )
+        self._execute(loaded, plan, raws, gateway, waiter)
+
+    async def _queue_large(self, description: bytes, raws: Raws, gateway: GatewayHeaders, waiter: Waiter) -> None:
+        try:
+            target: infer_grpc.Target = await self._large.read("target", description)
+            waiter.request_id = target.request_id
+            version = version_of(target.version)
+            signature = self._data_plane.find(target.model, version, gateway).signature
+            plan: InferPlan = await self._large.read("grpc", description, signature, bool(raws))
+            # It may have been replaced meanwhile.
+            self._execute(self._data_plane.find(target.model, version, gateway), plan, raws, gateway, waiter)
+        except RequestError as error:
+            waiter.set(error)
+        except Exception:
+            _log.exception("request failed", protocol="grpc")
+            waiter.set(InternalError("internal error, see the server's log"))
+
+    def _execute(self, loaded: LoadedVersion, plan: InferPlan, raws: Raws, gateway: GatewayHeaders, waiter: Waiter) -> None:
         infer_grpc.check_raws(plan, raws, loaded.key.model)
         arrays = tensors(plan, raws)
 

@@ -24,6 +24,7 @@ from forebay_runtime.protocol.inference import Array, InferPlan, tail_parts, ten
 from forebay_runtime.protocol.signature import longest_json
 from forebay_runtime.server.http_connection import Exchange
 from forebay_runtime.server.http_routes import Handler, match
+from forebay_runtime.server.large_requests import LARGE, LargeRequests
 from forebay_runtime.service import descriptions, repository_orders
 from forebay_runtime.service.data_plane import DIRECT, DataPlane, GatewayHeaders, version_of
 from forebay_runtime.service.loaded_version import LoadedVersion
@@ -35,7 +36,8 @@ _log = Logger(__name__)
 _HEADER_LENGTH: Final = "inference-header-content-length"
 _HEADER_LENGTH_NAME: Final = "Inference-Header-Content-Length"
 _MOST_DIGITS: Final = 20
-_SHORT_JSON: Final = 1 << 20
+_WRITTEN_AT_ONCE: Final = 1 << 17
+"""Elements of a tensor that are written as JSON faster than it is worth a thread."""
 _RECODERS: Final = 2
 _RECODED_AT_ONCE: Final = 16 << 10
 """Bytes that are packed faster than they are handed to a thread."""
@@ -51,9 +53,18 @@ _NOT_ALLOWED: Final = HttpAnswer(405, (http_answers.error_body("Method Not Allow
 class HttpApi:
     """Answers exchanges; used from the event loop only."""
 
-    def __init__(self, data_plane: DataPlane, control: RepositoryControl, *, token: str, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        data_plane: DataPlane,
+        control: RepositoryControl,
+        large: LargeRequests,
+        *,
+        token: str,
+        max_body_bytes: int,
+    ) -> None:
         self._data_plane = data_plane
         self._control = control
+        self._large = large
         self._token = token
         self._tasks: set[asyncio.Task[None]] = set()
         self._recoders = ThreadPoolExecutor(_RECODERS, thread_name_prefix="recode")
@@ -141,23 +152,42 @@ class HttpApi:
         coding = exchange.head.headers.get("content-encoding")
         if coding is not None:
             return self._infer_compressed(exchange, values, coding)
-        self._infer_plain(exchange, values, exchange.body)
-        return None
+        return self._infer_plain(exchange, values, exchange.body)
 
     async def _infer_compressed(self, exchange: Exchange, values: Mapping[str, str], coding: str) -> None:
         self._find(exchange, values)
         body = await self._recoded(compression.decompress, exchange.body, coding, self.max_body_bytes)
-        self._infer_plain(exchange, values, body)
+        later = self._infer_plain(exchange, values, body)
+        if later is not None:
+            await later
 
-    def _infer_plain(self, exchange: Exchange, values: Mapping[str, str], body: memoryview) -> None:
-        gateway = _gateway(exchange)
-        loaded = self._data_plane.find(values["model"], version_of(values.get("version", "")), gateway)
-        plan, arrays = _understand(loaded, exchange, body)
+    def _infer_plain(self, exchange: Exchange, values: Mapping[str, str], body: memoryview) -> Awaitable[None] | None:
+        loaded = self._find(exchange, values)
+        length = _description_length(exchange, len(body))
+        if length > LARGE:
+            _check_length(loaded, length)
+            return self._infer_large(exchange, values, body, length)
+        self._execute(exchange, loaded, *_understand(loaded, length, body))
+        return None
 
+    async def _infer_large(self, exchange: Exchange, values: Mapping[str, str], body: memoryview, length: int) -> None:
+        signature = self._find(exchange, values).signature
+        self._recoding += 1
+        try:
+            plan: InferPlan = await self._large.read("http", body[:length], signature)
+        finally:
+            self._recoding -= 1
+        # It may have been replaced meanwhile.
+        loaded = self._find(exchange, values)
+        self._execute(exchange, loaded, plan, tensors(plan, tail_parts(plan, body[length:], loaded.key.model)))
+
+    def _execute(self, exchange: Exchange, loaded: LoadedVersion, plan: InferPlan, arrays: Mapping[str, Array]) -> None:
         def reply(outcome: Mapping[str, Array] | RequestError) -> None:
+            if _takes_long(plan, outcome):
+                self._send(exchange, self._recoded(self._answer_at_once, exchange, loaded, plan, outcome))
+                return
             answer = _infer_answer(loaded, plan, outcome)
-            accepted = exchange.head.headers.get("accept-encoding")
-            coding = compression.chosen(accepted) if accepted and answer.status == HTTPStatus.OK else None
+            coding = _coding(exchange, answer)
             if coding is None:
                 exchange.answer(answer)
             elif answer.size <= _RECODED_AT_ONCE:
@@ -165,8 +195,15 @@ class HttpApi:
             else:
                 self._send(exchange, self._recoded(_compressed, answer, coding))
 
-        call = self._data_plane.submit(loaded, plan, arrays, gateway, reply)
+        call = self._data_plane.submit(loaded, plan, arrays, _gateway(exchange), reply)
         exchange.on_gone = lambda: loaded.batcher.cancel(call)
+
+    def _answer_at_once(
+        self, exchange: Exchange, loaded: LoadedVersion, plan: InferPlan, outcome: Mapping[str, Array] | RequestError
+    ) -> HttpAnswer:
+        answer = _infer_answer(loaded, plan, outcome)
+        coding = _coding(exchange, answer)
+        return _compressed(answer, coding) if coding else answer
 
     async def _recoded(self, recode: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """In a thread: what packs and unpacks megabytes must not keep others waiting."""
@@ -230,21 +267,35 @@ class HttpApi:
         return HttpAnswer()
 
 
-def _understand(loaded: LoadedVersion, exchange: Exchange, body: memoryview) -> tuple[InferPlan, dict[str, Array]]:
-    length = _description_length(exchange, len(body))
+def _understand(loaded: LoadedVersion, length: int, body: memoryview) -> tuple[InferPlan, dict[str, Array]]:
     if length == 0:
         plan = infer_json.raw_plan(loaded.signature, len(body))
         return plan, tensors(plan, infer_json.raw_parts(plan, body))
-    most = None if length <= _SHORT_JSON else longest_json(loaded.signature)
-    if most is not None and length > most:
-        raise InvalidArgumentError(
-            f"the JSON of the request has {length} bytes, a request for model '{loaded.key.model}' needs {most} at most"
-        )
     description = bytes(body[:length])
     plan = loaded.http_plans.get(description) or loaded.http_plans.keep(
         description, infer_json.plan(description, loaded.signature)
     )
     return plan, tensors(plan, tail_parts(plan, body[length:], loaded.key.model))
+
+
+def _check_length(loaded: LoadedVersion, length: int) -> None:
+    most = longest_json(loaded.signature)
+    if most is not None and length > most:
+        raise InvalidArgumentError(
+            f"the JSON of the request has {length} bytes, a request for model '{loaded.key.model}' needs {most} at most"
+        )
+
+
+def _takes_long(plan: InferPlan, outcome: Mapping[str, Array] | RequestError) -> bool:
+    """Whether outputs are to be written as JSON that are large."""
+    if isinstance(outcome, RequestError):
+        return False
+    return any(not output.binary and outcome[output.tensor.name].size > _WRITTEN_AT_ONCE for output in plan.outputs)
+
+
+def _coding(exchange: Exchange, answer: HttpAnswer) -> compression.Coding | None:
+    accepted = exchange.head.headers.get("accept-encoding")
+    return compression.chosen(accepted) if accepted and answer.status == HTTPStatus.OK else None
 
 
 def _description_length(exchange: Exchange, size: int) -> int:

@@ -21,6 +21,7 @@ from forebay_runtime.server.grpc_inference import GrpcInference
 from forebay_runtime.server.grpc_server import GrpcServer
 from forebay_runtime.server.http_api import HttpApi
 from forebay_runtime.server.http_connection import HttpConnection, HttpService
+from forebay_runtime.server.large_requests import LargeRequests
 from forebay_runtime.server.metrics_page import MetricsApi
 from forebay_runtime.service.data_plane import DataPlane
 from forebay_runtime.service.loading import Loader
@@ -122,10 +123,16 @@ async def run(settings: Settings) -> None:
         control = _control(settings, scratch, store, loader)
         listeners = Listeners(memory)
         token = settings.repository_token_file.read_text(encoding="utf-8").strip() if settings.repository_token_file else ""
-        api = HttpApi(data_plane, control, token=token, max_body_bytes=settings.http_max_input_size)
+        large = LargeRequests()
+        api = HttpApi(data_plane, control, large, token=token, max_body_bytes=settings.http_max_input_size)
         http = await listeners.listen(api, settings.http_address, settings.http_port)
         metrics = await listeners.listen(MetricsApi(data_plane, device), settings.metrics_address, settings.metrics_port)
-        grpc = _grpc(settings, data_plane, control, token, memory)
+        loop = asyncio.get_running_loop()
+        orders, inference = (
+            GrpcApi(data_plane, control, token=token, loop=loop),
+            GrpcInference(data_plane, loop, memory, large),
+        )
+        grpc = _grpc(settings, orders, inference, data_plane, memory)
         _announce(settings, Ports(http, grpc.port, metrics))
         loading = asyncio.ensure_future(_load(control, settings, data_plane))
         await stop.wait()
@@ -134,6 +141,7 @@ async def run(settings: Settings) -> None:
         loading.cancel()
         await grpc.stop(_GRACE_S)
         listeners.close()
+        large.close()
         loader.close()
     _log.info("stopped")
 
@@ -167,15 +175,13 @@ def _memory_bound(device: Device, requests: RequestMemory) -> MemoryBound:
 
 
 def _grpc(
-    settings: Settings, data_plane: DataPlane, control: RepositoryControl, token: str, memory: RequestMemory
+    settings: Settings, api: GrpcApi, inference: GrpcInference, data_plane: DataPlane, memory: RequestMemory
 ) -> GrpcServer:
     loop = asyncio.get_running_loop()
-    api = GrpcApi(data_plane, control, token=token, loop=loop)
 
     def on_refused() -> None:
         loop.call_soon_threadsafe(data_plane.refused)
 
-    inference = GrpcInference(data_plane, loop, memory)
     return GrpcServer(
         api, inference, settings.grpc_address, settings.grpc_port, max_message_bytes=memory.limit_bytes, on_refused=on_refused
     )

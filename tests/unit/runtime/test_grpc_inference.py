@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 from forebay_runtime.server.grpc_inference import GrpcInference
+from forebay_runtime.server.large_requests import LargeRequests
 from forebay_runtime.service.data_plane import DataPlane
 from forebay_runtime.service.model_store import ModelStore
 from forebay_runtime.service.request_memory import RequestMemory
@@ -34,7 +35,7 @@ class Call:
 def an_inference() -> GrpcInference:
     """Over an empty store."""
     data_plane = DataPlane(ModelStore(), strict_readiness=True)
-    return GrpcInference(data_plane, asyncio.get_running_loop(), RequestMemory(1 << 20))
+    return GrpcInference(data_plane, asyncio.get_running_loop(), RequestMemory(1 << 20), LargeRequests())
 
 
 async def test_a_client_that_leaves_a_long_stream_leaves_no_thread_behind() -> None:

@@ -1,0 +1,66 @@
+"""Descriptions of requests too large to be read in the event loop, or by any thread of this process."""
+
+import asyncio
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, cast
+
+from forebay_runtime.protocol import reading
+from forebay_runtime.protocol.errors import UnavailableError
+from forebay_schema.logs import Logger
+
+_log = Logger(__name__)
+LARGE: Final = 1 << 20
+"""Bytes of JSON, or of typed gRPC contents, that take some ten milliseconds to read."""
+_TRIES: Final = 2
+
+
+class LargeRequests:
+    """Has them read by a process that is started when it is first needed; one after the other."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="large")
+        self._closed = False
+
+    async def read(self, function: str, description: bytes | memoryview, *rest: Any) -> Any:
+        """The result of a function of `protocol.reading`.
+
+        Raises:
+            RequestError: it refused.
+            UnavailableError: it did not live to the end: there was no memory for it.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, function, description, *rest)
+
+    def close(self) -> None:
+        self._closed = True
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._end()
+
+    def _read(self, function: str, description: bytes | memoryview, *rest: Any) -> Any:
+        for _ in range(_TRIES):
+            process = self._running()
+            try:
+                return reading.ask(cast(Any, process.stdin), cast(Any, process.stdout), function, description, *rest)
+            except (EOFError, OSError) as error:
+                _log.warning("the reader of large requests ended", reason=repr(error), bytes=len(description))
+                self._end()
+        raise UnavailableError(
+            f"the request's description of {len(description)} bytes could not be read, probably for want of memory:"
+            " send tensors in binary form"
+        )
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self._closed:
+            raise UnavailableError("Server exiting")
+        if self._process is None:
+            command = [sys.executable, "-m", "forebay_runtime.protocol.reading"]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()

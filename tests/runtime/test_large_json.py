@@ -1,0 +1,87 @@
+"""Requests that take long to read: they are read beside the server."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from forebay_runtime.protocol.triton_messages import service
+from runtime_servers import Server, requests_in_background, wait_for
+
+ROWS = 300_000
+ONES = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}]}
+
+
+def numbers(shape: list[int], data: Any) -> dict[str, Any]:
+    return {"inputs": [{"name": "x", "datatype": "FP32", "shape": shape, "data": data}]}
+
+
+def test_large_json_is_answered_as_small_json_is(server: Server) -> None:
+    values = (np.arange(ROWS * 2) % 1000 - 500).reshape(ROWS, 2)
+    answer = server.infer_json("open", numbers([ROWS, 2], values.tolist()))
+    assert answer.status == 200
+    assert answer.json["outputs"][0]["data"] == np.abs(values).ravel().tolist()
+    assert answer.json["outputs"][0]["shape"] == [ROWS, 2]
+
+
+@pytest.mark.parametrize(
+    ("shape", "data", "status", "message"),
+    [
+        ([ROWS, 2], [[1, 2]] * (ROWS - 1), 500, "Shape does not match true shape"),
+        ([ROWS, 2], [1] * ROWS + ["x"] * ROWS, 500, "Unable to parse 'data'"),
+        ([ROWS], [1] * ROWS, 400, "unexpected shape for input 'x'"),
+    ],
+    ids=["wrong shape", "text among numbers", "wrong rank"],
+)
+def test_large_json_is_refused_as_small_json_is(
+    server: Server, shape: list[int], data: Any, status: int, message: str
+) -> None:
+    body = json.dumps(numbers(shape, data)) + " " * (1 << 20)
+    answer = server.request("POST", "/v2/models/open/infer", body)
+    assert (answer.status, message in answer.json["error"]) == (status, True), answer.json
+
+
+def test_large_json_keeps_nobody_else_waiting(server: Server) -> None:
+    data = numbers([1, 1 << 22], [1] * (1 << 22))
+    with requests_in_background(server, "open", data, count=2) as answers:
+        before_it = 0
+        while not answers:
+            assert server.infer_json("add", ONES).status == 200
+            before_it += 1
+    assert [answer.status for answer in answers] == [200, 200]
+    assert before_it > 1
+
+
+def test_large_typed_contents_are_read_as_small_ones_are(server: Server) -> None:
+    request = service.ModelInferRequest(model_name="open")
+    given = request.inputs.add(name="x", datatype="FP32", shape=[2, ROWS])
+    given.contents.fp32_contents.extend([-2.0] * (2 * ROWS))
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}", [("grpc.max_receive_message_length", -1)]) as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        answer = service.ModelInferResponse.FromString(call(request.SerializeToString()))
+        assert np.frombuffer(answer.raw_output_contents[0], np.float32).tolist() == [2.0] * (2 * ROWS)
+        given.shape[:] = [1, ROWS]
+        with pytest.raises(grpc.RpcError, match="unexpected number of elements"):
+            call(request.SerializeToString())
+
+
+def test_a_reader_that_is_killed_is_replaced(server: Server) -> None:
+    body = numbers([1, ROWS], [1.5] * ROWS)
+    assert server.infer_json("open", body).status == 200
+    for pid in readers(server):
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: server.infer_json("open", body).status == 200, "another reader is there")
+
+
+def readers(server: Server) -> list[int]:
+    """The processes that threads of the server have started."""
+    tasks = Path(f"/proc/{server.process.pid}/task").iterdir()
+    found = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    assert all(b"forebay_runtime.protocol.reading" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found)
+    assert found
+    return found
