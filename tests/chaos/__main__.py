@@ -21,6 +21,8 @@ from chaos_plan import ALL_FAULTS, rounds
 
 def main() -> int:
     given = _arguments()
+    if given.folder:
+        return _MODES[given.mode](given, given.folder)
     with tempfile.TemporaryDirectory(prefix="fb-") as folder:
         return _MODES[given.mode](given, Path(folder))
 
@@ -97,6 +99,7 @@ def _add_load(mode: argparse.ArgumentParser) -> None:
     mode.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
     mode.add_argument("--clients", type=int, default=2, help="of each model and protocol")
     mode.add_argument("--think-ms", type=float, default=50.0, help="between two requests of one client, on average")
+    mode.add_argument("--folder", type=Path, help="a new folder for state and logs, which stays (default: one that does not)")
     mode.add_argument("--markdown", type=Path, metavar="FILE", help="write the report there, too")
 
 

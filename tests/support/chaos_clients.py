@@ -33,6 +33,8 @@ class FailedError(Exception):
     def __init__(self, cause: Cause, text: str) -> None:
         super().__init__(text)
         self.cause = cause
+        self.sent: float | None = None
+        """When it was sent for the last time, if anybody knows."""
 
 
 class NoConnectionError(Exception):
@@ -127,8 +129,12 @@ async def connected(client: Client, features: Sequence[float]) -> tuple[list[flo
     first_refused: float | None = None
     began = time.monotonic()
     while True:
+        sent = time.monotonic()
         try:
             return await client.ask(features), first_refused
+        except FailedError as error:
+            error.sent = sent
+            raise
         except NoConnectionError:
             first_refused = first_refused or time.monotonic()
             if time.monotonic() - began > TIMEOUT_S:

@@ -55,7 +55,7 @@ class Load:
         try:
             answer, refused = await connected(client, features)
         except FailedError as error:
-            failed = Failure(model, client.protocol, sent, time.monotonic(), error.cause, str(error))
+            failed = Failure(model, client.protocol, error.sent or sent, time.monotonic(), error.cause, str(error))
             ledger.failures.append(failed)
             return
         now = time.monotonic()
