@@ -20,7 +20,7 @@ from forebay_gateway.holder.answers import (
     unreachable,
 )
 from forebay_gateway.holder.calls import ModelCall, ReadyCall, RequestHead
-from forebay_gateway.holder.pacing import Pace, bounce_delay_s
+from forebay_gateway.holder.pacing import Pace, after_bounce
 from forebay_gateway.holder.queue import MOST_REQUESTS, Held, HoldQueue
 from forebay_gateway.routing import NO_ROUTES, RouteIndex
 from forebay_gateway.xds.routes import FINAL_ATTEMPT
@@ -31,8 +31,10 @@ from forebay_schema.routes import Route
 UNKNOWN_SIZE: Final = 1 << 20
 """Bytes that a request of unknown length is charged."""
 
-_WAVE: Final = 20
-_WAVE_S: Final = 0.001
+_LINGER_S: Final = 0.5
+"""How long it is remembered how fast replicas took what was let go, after the last of it: some may come back."""
+_LAST_FIRST_ATTEMPT: Final = 2
+"""Later attempts than this are of requests that were let go before."""
 _TICK_S: Final = 0.05
 _REPORT_OVERDUE_S: Final = 2.0
 
@@ -78,6 +80,7 @@ class Holder:
         self._acknowledged: RouteIndex = NO_ROUTES
         self._queue: HoldQueue[Exchange] = HoldQueue(most_requests)
         self._paces: dict[ModelAddress, Pace] = {}
+        self._waves: dict[ModelAddress, asyncio.TimerHandle] = {}
         self._reported_at = 0.0
         self._tick: asyncio.TimerHandle | None = None
         self.counts = HolderCounts(*(Counter[ModelAddress]() for _ in range(6)))
@@ -120,7 +123,8 @@ class Holder:
         self._reported_at = self._clock()
         for address in list(self._paces):
             self._paces[address] = self._paces[address].with_report(in_flight.get(address, 0))
-            self._wave(address)
+            if self._queue.count(address):
+                self._wave(address)
 
     def ready_answer(self, call: ReadyCall) -> Answer:
         """Ready, also with no replica: a request would wait and be answered."""
@@ -194,14 +198,15 @@ class Holder:
 
     def _hold(self, route: Route, head: RequestHead, attempt: int, exchange: Exchange) -> Held[Exchange] | None:
         held = Held(route.address, _size(head), self._start(head) + route.hold.seconds, exchange, self._clock())
-        refusal = self._queue.admit(held, route.hold)
+        came_back = attempt > _LAST_FIRST_ATTEMPT
+        refusal = self._queue.admit(held, route.hold, first=came_back)
         if refusal:
             self.counts.refused[held.address] += 1
             exchange.answer(refusal)
             return None
         self._schedule_tick()
         if self._replicas(route.address):
-            asyncio.get_running_loop().call_later(bounce_delay_s(attempt), self._let_bounce_go, held)
+            self._pace_bounces(route.address, came_back=came_back)
         elif self._queue.count(route.address) == 1:
             self._woken()
         return held
@@ -214,29 +219,48 @@ class Holder:
         if not replicas:
             self._paces.pop(address, None)
             return
-        if not self._paces:
-            self._reported_at = self._clock()
-        self._paces[address] = self._paces.get(address, Pace(replicas)).with_replicas(replicas)
+        self._keep_pace(address, self._paces.get(address, Pace(replicas)).with_replicas(replicas))
         self._wave(address)
 
+    def _pace_bounces(self, address: ModelAddress, *, came_back: bool) -> None:
+        """A request waits although its model is ready: the replicas had no room for it, or could not be reached."""
+        pace = self._paces.get(address) or after_bounce(self._replicas(address))
+        self._keep_pace(address, pace.with_bounce() if came_back else pace)
+        self._schedule_wave(address, pace.pause_s)
+
+    def _keep_pace(self, address: ModelAddress, pace: Pace) -> None:
+        if not self._paces:
+            self._reported_at = self._clock()
+        self._paces[address] = pace
+
     def _wave(self, address: ModelAddress) -> None:
-        """Let go what there is room for, a few at a time: all at once would disturb their order in Envoy."""
-        pace = self._paces.get(address)
-        if pace is None or not self._replicas(address):
-            self._paces.pop(address, None)
+        """Let go what there is room for, a few at a time."""
+        if timer := self._waves.pop(address, None):
+            timer.cancel()
+        pace = self._paces.pop(address, None)
+        waiting = self._queue.count(address)
+        if pace is None or not self._replicas(address) or not (waiting or pace.bounced):
             return
-        wave = self._queue.take(address, min(_WAVE, pace.room))
-        self._paces[address] = pace.with_released(len(wave))
+        pace = pace.before_wave()
+        wave = self._queue.take(address, min(pace.wave, pace.room))
+        self._paces[address] = pace.after_wave(len(wave))
         for held in wave:
             self._let_go(held)
-        if not self._queue.count(address):
-            del self._paces[address]
+        if len(wave) == waiting:
+            self._schedule_wave(address, _LINGER_S)
         elif wave:
-            asyncio.get_running_loop().call_later(_WAVE_S, self._wave, address)
+            # Without any there is no room until the next load report.
+            self._schedule_wave(address, pace.pause_s)
 
-    def _let_bounce_go(self, held: Held[Exchange]) -> None:
-        if self._replicas(held.address) and self._queue.leave(held):
-            self._let_go(held)
+    def _schedule_wave(self, address: ModelAddress, delay_s: float) -> None:
+        """The next wave comes after this time, or earlier if one was to come earlier."""
+        loop = asyncio.get_running_loop()
+        timer, due = self._waves.get(address), loop.time() + delay_s
+        if timer is not None and timer.when() <= due:
+            return
+        if timer is not None:
+            timer.cancel()
+        self._waves[address] = loop.call_at(due, self._wave, address)
 
     def _let_go(self, held: Held[Exchange]) -> None:
         self.counts.released[held.address] += 1

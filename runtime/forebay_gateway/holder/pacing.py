@@ -1,8 +1,11 @@
 """How many held requests may be let go at a time, so that the rest of a surge stays in front for the next replica.
 
-A window per replica bounds what is in flight there. It doubles while replicas empty it between two load reports, as those of
-fast models do, and halves while they do not: like the window of TCP. A trickle always flows, or new requests, which go to the
-replicas directly, could keep the held ones waiting.
+Two bounds, and the smaller one counts. A *window* per replica bounds what is in flight there. It doubles while replicas empty
+it between two load reports, as those of fast models do, and halves while they do not: like the window of TCP. A trickle always
+flows, or new requests, which go to the replicas directly, could keep the held ones waiting.
+
+A *wave* is what is let go at once. Replicas whose queues are full send requests back: the next wave is as large as what they
+took of the last one, and one more, so that it follows what they finish. That, too, is TCP's: additive increase.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +15,14 @@ FIRST_WINDOW: Final = 64
 """Requests per replica: a few batches."""
 TRICKLE: Final = 8
 """Requests per replica and load report that are let go however busy the replicas are."""
+LARGEST_WAVE: Final = 20
+"""More at once would disturb their order in Envoy."""
 _WIDEST: Final = 1 << 16
+_PAUSE_S: Final = 0.001
+_PROBE_S: Final = 0.01
+"""Between waves of which some came back: long enough for replicas to finish something."""
+_LONGEST_S: Final = 0.25
+"""Between waves of which everything comes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,14 @@ class Pace:
     in_flight: int = 0
     released: int = 0
     """Let go since that report."""
+    wave: int = LARGEST_WAVE
+    """How many may be let go at once."""
+    pause_s: float = _PAUSE_S
+    """Until the next wave."""
+    let_go: int = 0
+    """In the last wave that was not empty."""
+    bounced: int = 0
+    """How many came back since."""
 
     @property
     def room(self) -> int:
@@ -41,6 +59,22 @@ class Pace:
         """The pace after a load report, or after a report that did not come: then take `in_flight` as zero."""
         return replace(self, window=self._next_window(in_flight), in_flight=in_flight, released=0)
 
+    def with_bounce(self) -> "Pace":
+        """A request came back: the replicas had no room for it, or could not be reached."""
+        return replace(self, bounced=self.bounced + 1)
+
+    def before_wave(self) -> "Pace":
+        """The next wave and pause, by what became of the last wave."""
+        if not self.bounced:
+            return replace(self, wave=min(self.wave + 1, LARGEST_WAVE), pause_s=max(self.pause_s / 2, _PAUSE_S))
+        taken = max(self.let_go - self.bounced, 0)
+        pause_s = _PROBE_S if taken else min(max(self.pause_s * 2, _PROBE_S), _LONGEST_S)
+        return replace(self, wave=taken + 1, pause_s=pause_s)
+
+    def after_wave(self, count: int) -> "Pace":
+        """So many were let go."""
+        return replace(self.with_released(count), let_go=count or self.let_go, bounced=0)
+
     def _next_window(self, in_flight: int) -> int:
         full = self.replicas * self.window
         if self.room == 0 and in_flight * 2 <= full:
@@ -48,6 +82,6 @@ class Pace:
         return max(self.window // 2, FIRST_WINDOW) if in_flight > full else self.window
 
 
-def bounce_delay_s(attempt: int) -> float:
-    """How long a request stays that came although its model is ready: the replica could not be reached, or had no room."""
-    return min(0.001 * float(1 << min(attempt, 16)), 1.0)
+def after_bounce(replicas: int) -> Pace:
+    """The pace of a model whose replicas sent back a request that nobody had let go."""
+    return Pace(replicas, wave=1, pause_s=2 * _PAUSE_S)

@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Final, Generic, TypeVar
 
 from forebay_gateway.holder.answers import Answer, crowded, too_large, too_many
@@ -28,7 +29,22 @@ class _Line(Generic[T]):
     """The requests of one model in their order."""
 
     held: dict[Held[T], None] = field(default_factory=dict[Held[T], None])
+    returned: dict[Held[T], None] = field(default_factory=dict[Held[T], None])
+    """Those that were let go and came back: they came before all others, and go before them."""
     size: int = 0
+
+    def __len__(self) -> int:
+        return len(self.held) + len(self.returned)
+
+    def __contains__(self, held: Held[T]) -> bool:
+        return held in self.held or held in self.returned
+
+    def __iter__(self) -> Iterator[Held[T]]:
+        return chain(self.returned, self.held)
+
+    def remove(self, held: Held[T]) -> None:
+        del (self.held if held in self.held else self.returned)[held]
+        self.size -= held.size
 
 
 MOST_REQUESTS: Final = 50_000
@@ -44,17 +60,17 @@ class HoldQueue(Generic[T]):
         self._deadlines: list[tuple[float, int, Held[T]]] = []
         self._entries = 0
 
-    def admit(self, held: Held[T], limits: HoldLimits) -> Answer | None:
-        """Put a request at the end of its model's line, or say why not."""
+    def admit(self, held: Held[T], limits: HoldLimits, *, first: bool = False) -> Answer | None:
+        """Put a request at the end of its model's line, or before those that never left it; or say why not."""
         line = self._lines.get(held.address) or _Line[T]()
-        if len(line.held) >= limits.requests:
+        if len(line) >= limits.requests:
             return too_many(held.address, limits)
         if line.size + held.size > limits.bytes:
             return too_large(held.address, limits, held.size)
         if self._requests >= self._most_requests or self._size + held.size > self._most_bytes:
             return crowded(held.address)
         self._lines[held.address] = line
-        line.held[held] = None
+        (line.returned if first else line.held)[held] = None
         line.size += held.size
         self._requests += 1
         self._size += held.size
@@ -79,18 +95,17 @@ class HoldQueue(Generic[T]):
         if held not in self:
             return False
         line = self._lines[held.address]
-        del line.held[held]
-        line.size -= held.size
+        line.remove(held)
         self._requests -= 1
         self._size -= held.size
-        if not line.held:
+        if not line:
             del self._lines[held.address]
         return True
 
     def take(self, address: ModelAddress, count: int) -> list[Held[T]]:
         """Take out the first `count` of a model, or all there are."""
         line = self._lines.get(address)
-        first = [held for held, _ in zip(line.held, range(count), strict=False)] if line else []
+        first = list(islice(line, count)) if line else []
         for held in first:
             self.leave(held)
         return first
@@ -105,7 +120,7 @@ class HoldQueue(Generic[T]):
 
     def count(self, address: ModelAddress) -> int:
         line = self._lines.get(address)
-        return len(line.held) if line else 0
+        return len(line) if line else 0
 
     def size(self, address: ModelAddress) -> int:
         line = self._lines.get(address)
@@ -117,7 +132,7 @@ class HoldQueue(Generic[T]):
 
     def __contains__(self, held: Held[T]) -> bool:
         line = self._lines.get(held.address)
-        return line is not None and held in line.held
+        return line is not None and held in line
 
     def __len__(self) -> int:
         return self._requests

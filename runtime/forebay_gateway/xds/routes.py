@@ -12,9 +12,9 @@ from forebay_schema.addresses import ModelAddress
 
 _SCRIPT: Final = files("forebay_gateway.xds").joinpath("route.lua").read_text(encoding="utf-8")
 
-FINAL_ATTEMPT: Final = 38
+FINAL_ATTEMPT: Final = 998
 """The holder's last word comes at this attempt: two before Envoy stops, or the client would get the retry answer."""
-_RETRIES: Final = 40
+_RETRIES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +101,13 @@ def _retry_policy() -> Json:
     """
     previous_hosts = typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")
     previous_priorities = typed(
-        "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", update_frequency=2
+        "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", update_frequency=1
     )
     return {
         "retry_on": "connect-failure,refused-stream,reset-before-request,retriable-headers",
         "retriable_headers": [{"name": headers.RETRY, "present_match": True}],
         "num_retries": _RETRIES,
-        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.100s"},
+        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.020s"},
         "retry_host_predicate": [{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": previous_hosts}],
         "host_selection_retry_max_attempts": 3,
         "retry_priority": {"name": "envoy.retry_priorities.previous_priorities", "typed_config": previous_priorities},

@@ -11,6 +11,7 @@ from forebay_gateway.holder.calls import ModelCall, ReadyCall, RequestHead
 from forebay_gateway.holder.holder import UNKNOWN_SIZE, Exchange, Holder
 from forebay_gateway.holder.pacing import FIRST_WINDOW
 from forebay_gateway.holder.queue import Held
+from forebay_gateway.xds.routes import FINAL_ATTEMPT
 from forebay_schema import headers
 from forebay_schema.addresses import ModelAddress
 from forebay_schema.routes import HoldLimits
@@ -102,6 +103,25 @@ async def test_a_request_for_a_ready_model_wakes_nothing_and_goes_back_soon(scen
     assert await asyncio.wait_for(caller.answered, 30) == LET_GO
 
 
+async def test_what_replicas_send_back_goes_before_what_came_after_it(scene: Scene) -> None:
+    scene.follow(ROUTED)
+    fresh = [scene.call(x_envoy_attempt_count="2")[0] for _ in range(3)]
+    returned, _ = scene.call(x_envoy_attempt_count="4")
+    assert await asyncio.wait_for(returned.answered, 30) == LET_GO
+    assert let_go(fresh) == 0
+    for caller in fresh:
+        assert await asyncio.wait_for(caller.answered, 30) == LET_GO
+
+
+async def test_nothing_is_kept_of_a_model_whose_requests_were_all_taken(scene: Scene) -> None:
+    scene.follow(ROUTED)
+    caller, _ = scene.call(x_envoy_attempt_count="2")
+    await asyncio.wait_for(caller.answered, 30)
+    async with asyncio.timeout(30):
+        while scene.holder.letting_go:  # noqa: ASYNC110 - the holder tells nobody that it forgets
+            await asyncio.sleep(0.01)
+
+
 async def test_a_surge_is_let_go_by_windows(scene: Scene) -> None:
     scene.follow(HELD)
     callers = scene.calls(500)
@@ -124,7 +144,6 @@ async def test_a_surge_is_let_go_also_without_load_reports(scene: Scene) -> None
     while let_go(callers) < len(callers):
         scene.now += 1
         await asyncio.sleep(0.01)
-    assert not scene.holder.letting_go
 
 
 async def test_a_request_that_waited_too_long_is_refused(scene: Scene) -> None:
@@ -183,8 +202,8 @@ async def test_a_client_that_left_is_not_answered(scene: Scene) -> None:
 
 async def test_an_attempt_near_envoy_s_last_is_answered_for_good(scene: Scene) -> None:
     scene.follow(ROUTED)
-    assert scene.call(x_envoy_attempt_count="38")[0].error == "waits"
-    assert "after many attempts" in scene.call(x_envoy_attempt_count="39")[0].error
+    assert scene.call(x_envoy_attempt_count=str(FINAL_ATTEMPT))[0].error == "waits"
+    assert "after many attempts" in scene.call(x_envoy_attempt_count=str(FINAL_ATTEMPT + 1))[0].error
 
 
 async def test_retries_and_refusals_are_counted(scene: Scene) -> None:

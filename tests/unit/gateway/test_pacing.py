@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay_gateway.holder.pacing import FIRST_WINDOW, TRICKLE, Pace, bounce_delay_s
+from forebay_gateway.holder.pacing import FIRST_WINDOW, LARGEST_WAVE, TRICKLE, Pace, after_bounce
 
 
 def test_the_first_wave_is_a_window_per_replica() -> None:
@@ -52,5 +52,30 @@ def test_something_always_flows_and_the_window_keeps_its_bounds(replicas: int, r
         assert FIRST_WINDOW <= pace.window <= 1 << 16
 
 
-def test_a_bounce_waits_twice_as_long_each_time_and_a_second_at_most() -> None:
-    assert [bounce_delay_s(attempt) for attempt in (1, 2, 3, 9, 10, 38)] == [0.002, 0.004, 0.008, 0.512, 1.0, 1.0]
+def test_a_wave_is_as_large_as_what_replicas_took_of_the_last_one_and_one_more() -> None:
+    pace = Pace(replicas=2, wave=10).after_wave(10)
+    for _ in range(4):
+        pace = pace.with_bounce()
+    pace = pace.before_wave()
+    assert pace.wave == 7
+    assert pace.after_wave(7).before_wave().wave == 8, "nothing came back"
+
+
+def test_as_long_as_everything_comes_back_one_request_is_tried_after_growing_pauses() -> None:
+    pace, pauses = after_bounce(2).after_wave(1), list[float]()
+    for _ in range(7):
+        pace = pace.with_bounce().before_wave().after_wave(1)
+        pauses.append(pace.pause_s)
+        assert pace.wave == 1
+    assert pauses == [0.01, 0.02, 0.04, 0.08, 0.16, 0.25, 0.25]
+
+
+@given(st.lists(st.integers(0, 40), max_size=50))
+def test_something_is_always_tried_and_never_more_than_a_wave_at_once(bounces: list[int]) -> None:
+    pace = after_bounce(1)
+    for count in bounces:
+        for _ in range(count):
+            pace = pace.with_bounce()
+        pace = pace.before_wave()
+        assert 1 <= pace.wave <= LARGEST_WAVE + 1
+        pace = pace.after_wave(pace.wave)

@@ -1,0 +1,240 @@
+"""Where a surge waits: `python bench/surge.py [--rounds 3] [--limits 0,16,32,64]`.
+
+Two servers of unequal speed behind the real gateway take a load that grows fivefold; a third server joins while requests
+queue. Either all of them wait in the servers (`maxQueueSize` 0: no limit), or a server takes so many and no more, answers
+others with the retry answer, and the gateway holds them for whichever server has room first. Rounds take turns.
+
+Servers compute at a simulated device's pace, so that three of them fit on few cores. The client sends at fixed times whatever
+was answered (an open loop), so a wait is counted from when the request should have been sent.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import functools
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Coroutine, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+
+from forebay_schema.routes import Endpoint, HoldLimits
+from gateway_clients import routed
+from gateway_processes import GatewayProcess
+from runtime_models import add_model, put_model
+from runtime_servers import Server, running_server, wait_for
+
+MODEL: Final = "surge"
+BATCH: Final = 8
+PACES: Final = ("20ms+2ms", "40ms+4ms", "20ms+2ms")
+"""Of the servers: 222, 111 and 222 requests a second at most. The third joins late."""
+HOLD: Final = HoldLimits(bytes=1 << 40, seconds=600)
+HTTP_OK: Final = 200
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A load: requests a second before and in the surge, and the number of float32 values of each."""
+
+    name: str
+    width: int
+    before: float
+    surge: float
+
+
+SHAPES: Final = (Shape("64 bytes", 16, 100.0, 500.0), Shape("600 KB", 150_000, 30.0, 150.0))
+BEFORE_S: Final = 2.0
+SURGE_S: Final = 6.0
+JOINS_S: Final = 4.0
+"""When the third server joins, from the beginning."""
+
+
+@dataclass(frozen=True)
+class Round:
+    waits: Sequence[float]
+    """Of the requests of the surge, sorted, in seconds."""
+    failed: int
+    drained_s: float
+    """From the surge's end until everything was answered."""
+    cpu_ms: float
+    """Of Envoy, gateway and servers for each request."""
+
+
+class Client:
+    """Sends requests when they are due, each over a connection that nobody else uses meanwhile."""
+
+    def __init__(self, port: int, shape: Shape) -> None:
+        values = bytes(4 * shape.width)
+        description = (
+            f'{{"inputs": [{{"name": "x", "datatype": "FP32", "shape": [1, {shape.width}], '
+            f'"parameters": {{"binary_data_size": {len(values)}}}}}], "parameters": {{"binary_data_output": true}}}}'
+        ).encode()
+        head = (
+            f"POST /v2/models/{MODEL}/infer HTTP/1.1\r\nhost: bench\r\n"
+            f"inference-header-content-length: {len(description)}\r\ncontent-length: {len(description) + len(values)}\r\n\r\n"
+        )
+        self._port = port
+        self._request = head.encode() + description + values
+        self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def ask(self) -> bool:
+        """Whether it was answered well."""
+        reader, writer = self._free.pop() if self._free else await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(self._request)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))
+        self._free.append((reader, writer))
+        return head.startswith(b"http/1.1 200")
+
+    def close(self) -> None:
+        for _, writer in self._free:
+            writer.close()
+
+
+class Load:
+    """One round's requests, and what became of them."""
+
+    def __init__(self, client: Client, shape: Shape) -> None:
+        self._client = client
+        self._shape = shape
+        self.waits: list[float] = []
+        self.failed = 0
+
+    async def run(self) -> float:
+        """Send all, and return the seconds from the surge's end until everything was answered."""
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            for due, is_surge in self._times():
+                await asyncio.sleep(began + due - time.perf_counter())
+                tasks.create_task(self._ask(began + due, is_surge=is_surge))
+        self._client.close()
+        return time.perf_counter() - began - BEFORE_S - SURGE_S
+
+    def _times(self) -> Generator[tuple[float, bool]]:
+        before, surge = self._shape.before, self._shape.surge
+        yield from ((number / before, False) for number in range(int(before * BEFORE_S)))
+        yield from ((BEFORE_S + number / surge, True) for number in range(int(surge * SURGE_S)))
+
+    async def _ask(self, due: float, *, is_surge: bool) -> None:
+        is_well = await self._client.ask()
+        self.failed += not is_well
+        if is_surge:
+            self.waits.append(time.perf_counter() - due)
+
+
+class Site:
+    """A gateway and the servers."""
+
+    def __init__(self, gateway: GatewayProcess, servers: Sequence[Server]) -> None:
+        self._gateway = gateway
+        self._servers = servers
+
+    def route(self, count: int) -> None:
+        """Have so many of the servers answer."""
+        endpoints = [Endpoint(host="127.0.0.1", http=each.http, grpc=each.grpc) for each in self._servers[:count]]
+        self._gateway.route(routed(MODEL, *endpoints, hold=HOLD))
+
+    def cpu_s(self) -> float:
+        assert self._gateway.process is not None
+        pids = [self._gateway.process.pid, self._gateway.envoy_pid, *(each.process.pid for each in self._servers)]
+        return sum(map(_cpu_s, pids))
+
+    def round(self, shape: Shape) -> Round:
+        self.route(2)
+        before = self.cpu_s()
+        load, drained = _run(self._surge(shape))
+        cpu = self.cpu_s() - before
+        return Round(sorted(load.waits), load.failed, drained, 1e3 * cpu / len(load.waits))
+
+    async def _surge(self, shape: Shape) -> tuple[Load, float]:
+        load = Load(Client(self._gateway.http_port, shape), shape)
+        running = asyncio.ensure_future(load.run())
+        await asyncio.sleep(JOINS_S)
+        await asyncio.to_thread(self.route, 3)
+        return load, await running
+
+
+def _run(work: Coroutine[Any, Any, tuple[Load, float]]) -> tuple[Load, float]:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def is_ready(server: Server) -> bool:
+    return server.request("GET", "/v2/health/ready").status == HTTP_OK
+
+
+@contextlib.contextmanager
+def site(shape: Shape, limit: int) -> Generator[Site]:
+    """A gateway and three servers that take `limit` waiting requests each; 0: any number."""
+    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
+        folder = Path(temporary)
+        policy = f"dynamic_batching {{ default_queue_policy {{ max_queue_size: {limit} }} }}"
+        put_model(folder / "models", MODEL, add_model(width=shape.width), config=f"max_batch_size: {BATCH}\n{policy}")
+        servers = [
+            stack.enter_context(
+                running_server(
+                    folder / f"server-{number}",
+                    *("--model-repository", str(folder / "models"), "--device", f"simulated:16Gi,pace={pace}"),
+                )
+            )
+            for number, pace in enumerate(PACES)
+        ]
+        for server in servers:
+            wait_for(functools.partial(is_ready, server), "the model is loaded")
+        gateway = stack.enter_context(GatewayProcess.running(routed(MODEL, hold=HOLD)))
+        yield Site(gateway, servers)
+
+
+def show(shape: Shape, limit: int, rounds: Sequence[Round]) -> None:
+    def median(figures: Sequence[float]) -> float:
+        return statistics.median(figures)
+
+    p50, p99 = (median([each.waits[int(len(each.waits) * share)] for each in rounds]) for share in (0.5, 0.99))
+    cells = (
+        shape.name,
+        str(limit or "none"),
+        f"{p50:.2f} s",
+        f"{p99:.2f} s",
+        f"{median([each.waits[-1] for each in rounds]):.2f} s",
+        f"{median([each.drained_s for each in rounds]):.2f} s",
+        f"{median([each.cpu_ms for each in rounds]):.2f} ms",
+        str(sum(each.failed for each in rounds)),
+    )
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--limits", default="0,16,32,64", help="waiting requests that a server takes; 0: any number")
+    given = parser.parse_args()
+    limits = [int(each) for each in given.limits.split(",")]
+    print(
+        "| request | limit | wait p50 | p99 | longest | drained after | CPU each | failed |\n|---|---|---|---|---|---|---|---|"
+    )
+    for shape in SHAPES:
+        with contextlib.ExitStack() as stack:
+            sites = {limit: stack.enter_context(site(shape, limit)) for limit in limits}
+            rounds: dict[int, list[Round]] = {limit: [] for limit in limits}
+            for _ in range(given.rounds):
+                for limit in limits:
+                    rounds[limit].append(sites[limit].round(shape))
+            for limit in limits:
+                show(shape, limit, rounds[limit])
+
+
+if __name__ == "__main__":
+    main()
