@@ -129,7 +129,7 @@ def _container(pool: Pool, installation: Installation, changes: Json) -> Json:
         "ports": _ports(settings.ports),
         "resources": _resources(pool.device, installation, changes),
         # A slow start is not a hang: drivers, a cold disk. How long it may take in all is the step's to say.
-        "startupProbe": _probe("/v2/health/live", period_s=2, failures=300),
+        "startupProbe": _probe("/v2/health/live", period_s=1, failures=600),
         "readinessProbe": _probe("/v2/health/ready", period_s=2, failures=3),
         "livenessProbe": _probe("/v2/health/live", period_s=10, failures=6),
         "securityContext": security.container(),

@@ -32,7 +32,7 @@ class Budgets:
     def keep(self, pools: Set[Pool]) -> None:
         """`pools`: those with servers."""
         limit = self._max_unavailable
-        wishes = [self._wish(pool, limit) for pool in sorted(pools)] if limit is not None else []
+        wishes = [self._wish(pool, limit) for pool in pools] if limit is not None else []
         for wish in wishes:
             self._writer.keep(wish)
         asked = {(wish.ref.namespace, wish.ref.name): wish.ref for wish in wishes}
