@@ -67,22 +67,20 @@ class Fluid:
     """Those that get requests, the emptiest first."""
     leaving: list[Group] = field(default_factory=list[Group])
     waits: Waits = field(default_factory=Waits)
+    ready: int = 0
+    """Replicas that get requests."""
     busy_s: float = 0.0
     """Busy instance-seconds of those that get requests, since the last look."""
     _held: deque[tuple[float, float]] = field(default_factory=deque[tuple[float, float]])
     """Time of arrival and mass."""
 
     @property
-    def ready(self) -> int:
-        return sum(group.replicas for group in self.groups)
-
-    @property
     def draining(self) -> int:
-        return sum(group.replicas for group in self.leaving)
+        return sum(group.replicas for group in self.leaving) if self.leaving else 0
 
     @property
     def held(self) -> float:
-        return sum(mass for _, mass in self._held)
+        return sum(mass for _, mass in self._held) if self._held else 0.0
 
     @property
     def queued(self) -> float:
@@ -95,6 +93,7 @@ class Fluid:
 
     def add(self, replicas: int) -> None:
         """Replicas got ready."""
+        self.ready += replicas
         self.groups.insert(0, Group(replicas))
 
     def remove(self, replicas: int) -> None:
@@ -104,6 +103,7 @@ class Fluid:
             gone = min(replicas, group.replicas)
             self.leaving.append(Group(gone, group.inside))
             group.replicas -= gone
+            self.ready -= gone
             replicas -= gone
             if not group.replicas:
                 del self.groups[0]

@@ -1,7 +1,7 @@
 """How fast one replica answers, as a fluid: the rate at which requests leave it for every number of requests in it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 QUEUED_PER_BATCH: Final = 1.5
@@ -17,24 +17,21 @@ class Pace:
     per_item_s: float = 0.0
     largest_batch: int = 1
     instances: int = 1
+    alone_s: float = field(init=False)
+    """How long a request takes that has a replica for itself."""
+    capacity: float = field(init=False)
+    """Requests per second of one replica that never runs out of them."""
+    full: float = field(init=False)
+    """Requests in a replica from which on its batches are the largest."""
+
+    def __post_init__(self) -> None:
+        # Set once rather than computed each time: a day asks for them millions of times.
+        object.__setattr__(self, "alone_s", self.batch_s(1))
+        object.__setattr__(self, "capacity", self.instances * self.largest_batch / self.batch_s(self.largest_batch))
+        object.__setattr__(self, "full", QUEUED_PER_BATCH * self.instances * self.largest_batch)
 
     def batch_s(self, items: float) -> float:
         return self.base_s + items * self.per_item_s
-
-    @property
-    def alone_s(self) -> float:
-        """How long a request takes that has a replica for itself."""
-        return self.batch_s(1)
-
-    @property
-    def capacity(self) -> float:
-        """Requests per second of one replica that never runs out of them."""
-        return self.instances * self.largest_batch / self.batch_s(self.largest_batch)
-
-    @property
-    def full(self) -> float:
-        """Requests in a replica from which on its batches are the largest."""
-        return QUEUED_PER_BATCH * self.instances * self.largest_batch
 
     def batch(self, inside: float) -> float:
         """How large batches are with so many requests in the replica."""
