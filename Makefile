@@ -16,7 +16,7 @@ SETS := operator gateway runtime runtime-gpu convert convert-sklearn local
 SEALED := google joblib ml_dtypes numpy onnx onnxruntime scipy skl2onnx sklearn skops
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-gpu chaos rollouts soak cluster-assets lint types contracts crds chart images kind-up kind-down node-proof bench pins clean
+.PHONY: help venv demo test test-gpu chaos rollouts soak fuzz advisories cluster-assets lint types contracts crds chart images kind-up kind-down node-proof bench pins clean
 
 help: ## List these commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,12 @@ chaos: venv ## Break `forebay up` at random under load and count what clients sa
 
 rollouts: venv ## 100 revisions in a row under load where two fit, 20 where one fits: make rollouts ARGS="--two 100 --one 20"
 	@PYTHONPATH=tests/support $(BIN)/python -B tests/chaos rollouts $(ARGS)
+
+fuzz: venv ## Give every parser changed inputs, with new ones kept from what they reach: make fuzz MINUTES=10 ARGS="--keep"
+	@PYTHONPATH=tests/support $(BIN)/python -B tests/fuzz --minutes $(or $(MINUTES),10) $(ARGS)
+
+advisories: venv ## Check the pinned packages against known advisories; says so where no advisories can be had
+	@$(BIN)/python -B requirements/advisories.py $(ARGS)
 
 soak: venv ## Hours of load, loads, unloads and conversions; does anything grow? make soak HOURS=2
 	@PYTHONPATH=tests/support $(BIN)/python -B tests/chaos soak --hours $(or $(HOURS),2) $(ARGS)

@@ -92,7 +92,7 @@ def read_report(output: str) -> Report:
     try:
         content = json.loads((output.strip().splitlines() or [""])[-1])
         return Report.model_validate(content["report"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, ValidationError) as error:
         raise ConversionError(
             refusal("verify", "The process that verified the model left no report.", "Report it with the log.")
         ) from error

@@ -82,7 +82,7 @@ class Gateway:
         self._sockets = sockets_for(settings.run_dir.absolute(), Path(tempfile.gettempdir()))
         self._ledger = Ledger()
         self._ticker = Ticker(self._demand_line)
-        self._holder = Holder(time.time, self._ticker.hurry, _most_held())
+        self._holder = Holder(time.monotonic, time.time, self._ticker.hurry, _most_held())
         self._store = ResourceStore()
         self._discovery = xds_server.Discovery(self._store)
         self._loads = xds_server.LoadReports(self._on_report)

@@ -42,7 +42,7 @@ class Document(Part):
         """
         try:
             content = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DocumentError(f"expected a JSON document of {cls.schema_id()}: {error}") from None
         if not isinstance(content, dict):
             raise DocumentError(f"expected a JSON object of {cls.schema_id()}, got {type(content).__name__}")
@@ -57,7 +57,7 @@ class Document(Part):
         match = _SCHEMA.fullmatch(found) if isinstance(found, str) else None
         if match is None or match["name"] != cls.document_name:
             raise DocumentError(f"expected a document of {cls.schema_id()}, found schema {found!r}")
-        if int(match["major"]) != cls.major:
+        if match["major"] != str(cls.major):
             raise DocumentError(
                 f"this document is {found}, this version of Forebay reads {cls.schema_id()}: upgrade the older side"
             )

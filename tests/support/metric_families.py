@@ -68,7 +68,7 @@ def of_gateway() -> list[Shown]:
     figures = ProcessFigures(
         answers={("http", "2xx"): 1}, envoy_starts=1, refused_configurations=0, refused_routes=0, are_routes_old=False
     )
-    models = _read(render(families_of_models(Holder(lambda: 0.0, lambda: None), Ledger())))
+    models = _read(render(families_of_models(Holder(lambda: 0.0, lambda: 0.0, lambda: None), Ledger())))
     # All of these have the model's labels, whether any model has been asked for or not.
     named = tuple(label for label, _ in model_labels(address))
     of_models = [Shown(each.name, each.kind, each.text, named) for each in models]

@@ -82,6 +82,6 @@ def _readable(text: str, source: str, last: str) -> LogLine:
 def _fields(text: str) -> dict[str, Any] | None:
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return said if isinstance(said, dict) and "time" in said else None

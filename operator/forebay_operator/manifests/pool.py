@@ -80,7 +80,7 @@ def pool_of(text: str) -> Pool | None:
         said: dict[str, Any] = json.loads(text)
         device = DeviceClass(**said.pop("device"))
         return Pool(device=device, **said)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return None
 
 

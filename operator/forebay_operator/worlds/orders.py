@@ -176,6 +176,6 @@ def _refusal(text: str) -> str:
     """What Triton's error form says."""
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text or "refused without a reason"
     return str(said.get("error", text)) if isinstance(said, dict) else text

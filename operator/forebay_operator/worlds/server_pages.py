@@ -82,7 +82,10 @@ def read_index(page: bytes) -> tuple[IndexEntry, ...]:
     Raises:
         ValueError: it is none.
     """
-    entries = json.loads(page)
+    try:
+        entries = json.loads(page)
+    except RecursionError:
+        raise ValueError("the repository index is nested beyond all measure") from None
     if not isinstance(entries, list):
         raise ValueError(f"expected a list of models, found {type(entries).__name__}")  # noqa: TRY004 - one error for what is read
     return tuple(IndexEntry.model_validate(entry) for entry in entries)

@@ -69,12 +69,19 @@ class HolderCounts:
 class Holder:
     """Envoy knows `acknowledged`; `newest` is the controller's last word. A request is let go when both have replicas."""
 
-    def __init__(self, clock: Callable[[], float], woken: Callable[[], None], most_requests: int = MOST_REQUESTS) -> None:
-        """`clock` gives seconds since the epoch; `woken` is called when the first request waits for a model.
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        date: Callable[[], float],
+        woken: Callable[[], None],
+        most_requests: int = MOST_REQUESTS,
+    ) -> None:
+        """`clock` gives seconds that only go on, `date` those since the epoch, which Envoy dates requests by.
 
-        `most_requests`: that may wait for all models together.
+        `woken` is called when the first request waits for a model. `most_requests`: that may wait for all models together.
         """
         self._clock = clock
+        self._date = date
         self._woken = woken
         self._newest: RouteIndex = NO_ROUTES
         self._acknowledged: RouteIndex = NO_ROUTES
@@ -297,11 +304,15 @@ class Holder:
             self._schedule_tick()
 
     def _start(self, head: RequestHead) -> float:
-        """When Envoy received the request: kept over its retries and our restarts."""
+        """When Envoy received the request, by our clock: kept over its retries and our restarts.
+
+        Its date is looked at once, when the request comes: a clock that is set later ends no waiting.
+        """
         try:
-            return float(head.headers.get(headers.START, ""))
+            waited = self._date() - float(head.headers.get(headers.START, ""))
         except ValueError:
             return self._clock()
+        return self._clock() - max(0.0, waited)
 
 
 def _attempt(head: RequestHead) -> int:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(eq=False, slots=True)
 class Held(Generic[T]):
-    """One waiting request. `size`: bytes it is charged; `since`, `deadline`: seconds since the epoch."""
+    """One waiting request. `size`: bytes it is charged; `since`, `deadline`: seconds by the clock of the holder."""
 
     address: ModelAddress
     size: int

@@ -8,10 +8,11 @@ from forebay_runtime.domain.pace import UNPACED, Pace
 
 DeviceKind = Literal["cpu", "gpu", "simulated"]
 
-_SIZE: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>|Ki|Mi|Gi|Ti|k|M|G|T)")
+_SIZE: Final = re.compile(r"(?P<number>[0-9]{1,18}(?:\.[0-9]{1,18})?)(?P<unit>|Ki|Mi|Gi|Ti|k|M|G|T)")
 _UNITS: Final = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 _DECIMAL: Final = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_DURATION: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>us|ms|s)")
+_INDEX: Final = re.compile("[0-9]{1,4}")
+_DURATION: Final = re.compile(r"(?P<number>[0-9]{1,18}(?:\.[0-9]{1,18})?)(?P<unit>us|ms|s)")
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
@@ -39,7 +40,7 @@ def parse_device(text: str) -> DeviceSpec:
     match kind:
         case "cpu" if not rest:
             return DeviceSpec("cpu")
-        case "gpu" if not rest or rest.isdigit():
+        case "gpu" if not rest or _INDEX.fullmatch(rest):
             return DeviceSpec("gpu", index=int(rest or 0))
         case "simulated" if rest:
             return _simulated(rest)

@@ -48,7 +48,7 @@ def from_text(text: str) -> ModelConfig:
     """
     try:
         return text_format.Parse(text, empty())
-    except text_format.ParseError as error:
+    except (text_format.ParseError, ValueError) as error:
         raise ConfigError(f"config.pbtxt cannot be read, at line and column {error}") from None
 
 
@@ -62,7 +62,7 @@ def from_json(text: str) -> ModelConfig:
         raise ConfigError(f"the model configuration (JSON) has {len(text)} characters, expected {_LONGEST_JSON} at most")
     try:
         return json_format.Parse(text, empty())
-    except json_format.ParseError as error:
+    except (json_format.ParseError, ValueError, RecursionError) as error:
         raise ConfigError(f"the model configuration (JSON) cannot be read: {error}") from None
 
 

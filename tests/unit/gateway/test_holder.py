@@ -42,11 +42,13 @@ class Scene:
     """A holder with its clock, and how often it has told of a model that was woken."""
 
     now: float = NOW
+    clock_set: float = 0.0
+    """By how much the date was set since the start."""
     woken: int = 0
     holder: Holder = field(init=False)
 
     def __post_init__(self) -> None:
-        self.holder = Holder(lambda: self.now, self._on_woken)
+        self.holder = Holder(lambda: self.now, lambda: self.now + self.clock_set, self._on_woken)
 
     def _on_woken(self) -> None:
         self.woken += 1
@@ -262,3 +264,15 @@ async def test_everything_is_given_back_at_the_end(scene: Scene) -> None:
     scene.holder.let_all_go()
     assert let_go(callers) == 100
     assert scene.holder.held(A) == 0
+
+
+@pytest.mark.parametrize("step", [-86_400.0, 86_400.0])
+async def test_a_clock_that_is_set_ends_no_waiting_and_prolongs_none(scene: Scene, step: float) -> None:
+    scene.follow(HELD)
+    before, held = scene.call(content_length="9", x_forebay_start=str(NOW))
+    scene.clock_set = step
+    after, held_after = scene.call(content_length="9", x_forebay_start=str(NOW + step))
+    assert (before.error, after.error) == ("waits", "waits")
+    assert held is not None
+    assert held_after is not None
+    assert held.deadline == held_after.deadline

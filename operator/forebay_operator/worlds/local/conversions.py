@@ -219,7 +219,7 @@ def _progress(line: str) -> str:
     """What a line of progress says to a person."""
     try:
         said = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     message = said.get("message", "") if isinstance(said, dict) else ""
     return message if isinstance(message, str) else ""

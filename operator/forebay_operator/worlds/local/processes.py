@@ -167,7 +167,7 @@ def _message_of(line: str) -> str:
     """What a line of a log says, whether it is one of ours or some library's."""
     try:
         said = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return line
     return str(said.get("message", line)) if isinstance(said, dict) else line
 
