@@ -12,7 +12,7 @@ import multiprocessing
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,14 +71,14 @@ def plan(cell: Cell) -> Plan:
         "service": {"base": f"{SERVICE_S * 1000:.0f}ms", "instances": 4},
         "arrivals": shape,
         "duration": duration,
-        # Clients are taken to wait longer than the slowest replica takes, or nothing could start from zero.
-        "hold": "10m",
     }
     scenario = Scenario.from_object(content)
     assert scenario.autoscaling is not None
     seconds = _seconds(duration)
     arrivals = scenario.arrivals.per_step(seconds, STEP_S, np.random.default_rng(cell.seed))
-    return plan_of(scenario, cell.load, arrivals, spec_with(scenario.autoscaling))
+    ready = plan_of(scenario, cell.load, arrivals, spec_with(scenario.autoscaling))
+    # At least one is there at the beginning: nobody pays for a first start that is no answer to the load.
+    return replace(ready, site=replace(ready.site, initial=max(1, ready.site.initial)))
 
 
 def _seconds(duration: str) -> float:

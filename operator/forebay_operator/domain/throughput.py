@@ -29,6 +29,9 @@ def measure(before: Throughput, window: LoadWindow, target_queue_depth: float) -
     busy = load_window.mean(each.busy for each in seen[1:])
     if answered is None or busy is None or busy < _FEWEST_BUSY or answered * (seen[-1].at - seen[0].at) < _FEWEST_ANSWERS:
         return before
+    if before.capacity is not None and len({each.ready for each in seen}) > 1:
+        # Those that came or went were busy for a part of it only: better what is known than that.
+        return before
     rate = answered / busy
     waiting = _waiting_each(seen)
     if busy / _ready(seen) < _SATURATED or waiting < target_queue_depth / 2:

@@ -79,6 +79,14 @@ def test_a_queue_within_its_target_only_teaches_that_a_replica_can_do_more() -> 
     assert (measure(known, a_window(5, 10, 1.0), 4.0).capacity or 0.0) < 20.0
 
 
+def test_a_window_in_which_replicas_came_teaches_nothing_where_something_is_known() -> None:
+    """They were busy for a part of it only, and each was taken for one that can do less."""
+    known = Throughput(20.0, 20.0)
+    came = (*a_window(30, 30, 1.0)[:4], *a_window(30, 30, 3.0, ready=3)[4:])
+    assert measure(known, came, 4.0) == known
+    assert measure(Throughput(), came, 4.0).per_replica is not None
+
+
 def test_idle_replicas_and_a_handful_of_answers_teach_nothing() -> None:
     known = Throughput(7.0, None)
     assert measure(known, a_window(0, 0, 0.0), 4.0) == known

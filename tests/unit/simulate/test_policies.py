@@ -64,6 +64,13 @@ def test_a_request_from_zero_waits_no_longer_than_a_replica_takes() -> None:
     assert course.waits.seconds[0] <= 5.0 + 0.1
 
 
+def test_a_start_that_was_seen_keeps_a_replica_that_would_come_too_late() -> None:
+    site = Site(pace=PACE, ready_delay_s=90.0, room=4, initial=1)
+    idle = [0.0] * (400 * STEPS_PER_S)
+    assert run(site, idle, ForebayPolicy(SPEC, 45.0, 90.0)).seconds[-1].wanted == 1
+    assert run(site, idle, ForebayPolicy(SPEC, 45.0)).seconds[-1].wanted == 0
+
+
 def test_what_takes_room_counts_from_its_order_until_it_has_gone() -> None:
     site = Site(pace=PACE, ready_delay_s=5.0, room=3)
     course = run(site, [0.0] * (10 * STEPS_PER_S), FixedPolicy(8))

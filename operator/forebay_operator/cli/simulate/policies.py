@@ -2,14 +2,17 @@
 
 import contextlib
 import json
+import math
 import shlex
 import subprocess
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from forebay_operator.domain import scaling
+from forebay_operator.domain.autoscaling import ScalingMemory
 from forebay_operator.domain.deployment import DeploymentSpec
 from forebay_operator.domain.observation import Observation
+from forebay_operator.domain.ready_times import ReadyTimes
 from forebay_operator.domain.scaling import Scaling
 
 _LAST_WORDS_S = 5.0
@@ -44,8 +47,15 @@ class ForebayPolicy:
 
     spec: DeploymentSpec
     hold_seconds: float
+    ready_s: float | None = None
+    """How long replicas take, where some have started before: the control step saw them. None: it has yet to learn that."""
     name: str = "forebay"
-    _before: Scaling | None = None
+    _before: Scaling | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.ready_s is not None and self.spec.autoscaling is not None:
+            memory = ScalingMemory(ready_times=ReadyTimes(learned=self.ready_s))
+            self._before = Scaling(at=-math.inf, wanted=self.spec.min_replicas, reason="", memory=memory)
 
     def wanted(self, seen: Observation) -> int:
         present = seen.replicas_ready + seen.replicas_starting

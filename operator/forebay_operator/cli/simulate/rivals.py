@@ -31,7 +31,7 @@ def policy_named(name: str, plan: "Plan") -> Policy:
         return HorizontalPolicy(target, max(least, 1), most)
     if name == "clairvoyant":
         return Clairvoyant(site, plan.arrivals)
-    return ForebayPolicy(spec, site.hold_s)
+    return ForebayPolicy(spec, site.hold_s, site.ready_delay_s if site.initial else None)
 
 
 def concurrency(pace: Pace) -> float:
