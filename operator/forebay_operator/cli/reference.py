@@ -20,7 +20,9 @@ With `--context` or `--kubeconfig` the same six talk to a cluster instead, and s
 `kubectl forebay COMMAND …` (`kubectl-forebay` has to be on the PATH; there `crd` is the seventh). They ask its API server and
 nobody else, as the user whom the kubeconfig names: what that user may not see is named. Without `-n` they are about the
 namespace of the context. `get`, `explain` and `top` are as fresh as statuses are (figures: 10 s); `logs` needs the right to
-read the logs of pods. `apply` is a server-side apply by the field manager `forebay`, of what is written and nothing else.
+read the logs of pods. `top` shows the load as well where the user may ask the gateways' pods through the API server (`get` on
+`pods/proxy` in their namespace), and network policies let it reach them. `apply` is a server-side apply by the field manager
+`forebay`, of what is written and nothing else.
 
 | exit status | meaning |
 |---|---|

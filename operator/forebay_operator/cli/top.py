@@ -52,7 +52,9 @@ def rates(before: dict[str, Any] | None, now: dict[str, Any], model: dict[str, A
         return Rates(0.0, 0.0)
     # Completed requests are counted by servers, and fall when one of them goes.
     answers = max(0, model["completed"] - earlier["completed"])
-    return Rates((model["arrivals"] - earlier["arrivals"]) / seconds, answers / seconds)
+    # Counted by gateways, in a cluster several of them, and one of them may go as well.
+    arrivals = max(0, model["arrivals"] - earlier["arrivals"])
+    return Rates(arrivals / seconds, answers / seconds)
 
 
 def model_rows(before: dict[str, Any] | None, now: dict[str, Any]) -> list[list[str]]:

@@ -11,10 +11,12 @@ from kubernetes.client.exceptions import ApiException
 
 from forebay_operator.cli.cluster.access import Access
 from forebay_operator.cli.connection import NOT_RUNNING, CommandError, Json
-from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS
+from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, PODS
+from forebay_operator.worlds.kubernetes.store import Seen
 
 _TIMEOUT_S: Final = (10.0, 60.0)
 """To connect; to answer."""
+_PAGE_TIMEOUT_S: Final = (10.0, 5.0)
 _PAGE: Final = 500
 _APPLY: Final = "application/apply-patch+yaml"
 FIELD_MANAGER: Final = "forebay"
@@ -52,30 +54,41 @@ class ClusterApi:
     def text(self, path: str, **query: str) -> str:
         return self._ask("GET", path, query).decode(errors="replace")
 
+    def page_of_pod(self, pod: Seen, port: int, page: str) -> str:
+        """What a pod answers, if the API server reaches it soon: policies of the network may keep it from that."""
+        path = PODS.path(pod.namespace, f"{pod.name}:{port}", f"proxy/{page}")
+        return self._ask("GET", path, timeout_s=_PAGE_TIMEOUT_S).decode(errors="replace")
+
     def apply(self, path: str, body: Json) -> Json:
         """Server-side apply: the fields of the body are ours from now on."""
         query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
-        return self._read(self._ask("PATCH", path, query, json.dumps(body), _APPLY))
+        return self._read(self._ask("PATCH", path, query, (_APPLY, json.dumps(body))))
 
     def delete(self, path: str) -> None:
         self._ask("DELETE", path, {"propagationPolicy": "Background"})
 
     def _ask(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, body: str | None = None, content_type: str = ""
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        sent: tuple[str, str] = ("", ""),
+        timeout_s: tuple[float, float] = _TIMEOUT_S,
     ) -> bytes:
+        """`sent`: a body's type, and the body."""
         client = self._access.client
-        headers = {"Accept": "application/json, */*", **({"Content-Type": content_type} if content_type else {})}
+        headers = {"Accept": "application/json, */*", **({"Content-Type": sent[0]} if sent[0] else {})}
         try:
             call = client.param_serialize(
                 method=method,
                 resource_path=quote(path),
                 query_params=list((query or {}).items()),
                 header_params=headers,
-                body=body,
+                body=sent[1] or None,
                 auth_settings=["BearerToken"],
             )
             # The library gives its answers no types.
-            answer: Any = client.call_api(*call, _request_timeout=_TIMEOUT_S)
+            answer: Any = client.call_api(*call, _request_timeout=timeout_s)
             content: bytes = answer.read()
         except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
             raise CommandError(self._unreachable(error), NOT_RUNNING) from None

@@ -11,10 +11,12 @@ from forebay_operator.cli.cluster.access import access
 from forebay_operator.cli.cluster.api import ClusterApi, HiddenError, NotThereError
 from forebay_operator.cli.cluster.explanation import explain
 from forebay_operator.cli.cluster.gathering import deployment_of, find_object, gather
+from forebay_operator.cli.cluster.load import GatewayLoad
 from forebay_operator.cli.cluster.logs import PodLogs
 from forebay_operator.cli.cluster.picture import picture
 from forebay_operator.cli.connection import NOT_THERE, CommandError, Details, Json, Text, Verdict
 from forebay_operator.cli.examples import Target, curl_line
+from forebay_operator.domain.deployment import Deployment
 from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, PODS, SERVICES
 from forebay_operator.worlds.explanation import Chapter
@@ -22,6 +24,8 @@ from forebay_operator.worlds.kubernetes.store import Seen
 from forebay_schema.addresses import ModelAddress
 
 _PERIOD_S: Final = 2.0
+_MOST_ASKED: Final = 3
+"""Services at which the gateways' namespace is looked up."""
 _HTTP, _GRPC = 8000, 8001
 _METADATA: Final = ("name", "namespace", "labels", "annotations")
 
@@ -64,9 +68,13 @@ class ClusterConnection:
         return lambda: reader.more(gather(self._api, address))
 
     def pictures(self, namespace: str | None) -> Iterator[Json]:
+        asked = GatewayLoad(self._api)
+        gateways = ""
         while True:
             deployments = [deployment_of(each) for each in self.objects(namespace)]
-            yield picture(deployments, self._server_pods(namespace), time.time())
+            gateways = gateways or self._gateways(deployments)
+            load = asked.of(gateways) if gateways else None
+            yield picture(deployments, self._server_pods(namespace), load, time.time())
             time.sleep(_PERIOD_S)
 
     def apply(self, texts: Sequence[Text], namespace: str | None) -> Verdict:
@@ -134,6 +142,11 @@ class ClusterConnection:
             f"curl -s -H 'Host: {host}' http://127.0.0.1:{_HTTP}/v2/models/{address.name}",
             *_inference(address, inputs),
         ]
+
+    def _gateways(self, deployments: Sequence[Deployment]) -> str:
+        """The namespace of the gateways; empty: no model has its Service yet, or nobody may see it."""
+        found = next(filter(None, (self._gateway(each.address) for each in deployments[:_MOST_ASKED])), None)
+        return found[1] if found else ""
 
     def _gateway(self, address: ModelAddress) -> tuple[str, str] | None:
         """The gateway's Service and namespace, as the model's own Service names it."""
