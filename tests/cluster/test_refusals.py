@@ -146,21 +146,6 @@ def test_a_webhook_that_does_not_answer_is_named_and_taking_it_away_is_enough(he
     eventually(lambda: "But" not in here.summary("hooked"), lambda: f"the trouble stays: {here.summary('hooked')}")
 
 
-def test_a_store_that_is_away_is_named_and_bringing_it_back_is_enough(here: Site, kubelet: Kubelet) -> None:
-    assert kubelet is not None
-    store = here.folder / "store"
-    store.rename(here.folder / "elsewhere")
-    store.write_text("in the way")
-    try:
-        here.deploy("scaling", here.model_file(19.0))
-        summary = here.wait_for_summary("scaling", "its conversion failed at", 120)
-        assert "store" in summary
-    finally:
-        store.unlink()
-        (here.folder / "elsewhere").rename(store)
-    here.wait_for_summary("scaling", "Ready: 1 of 1", 300)
-
-
 def _is_refused(here: Site, content: Json, kind: str = "jobs") -> bool:
     try:
         here.api.create(f"{here.path(kind)}?dryRun=All", content)

@@ -1,4 +1,4 @@
-"""A store without room: the summary names cause and remedy, and making room is enough."""
+"""A store that lets nobody in, and then has no room: the summary names cause and remedy, and mending it is enough."""
 
 from collections.abc import Iterator
 
@@ -20,17 +20,23 @@ def objects(monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
         yield made
 
 
-def test_a_store_that_is_full_is_named_and_making_room_is_enough(objects: Objects, here: Site) -> None:
-    objects.full.set()
+def test_a_store_that_is_closed_and_then_full_is_named_and_mending_it_is_enough(objects: Objects, here: Site) -> None:
+    objects.forbidden.set()
     here.start_operator(store={"uri": "s3://store/forebay"}, settings={"serverIdleSeconds": 300, "serverStartSeconds": 300})
     here.start_kubelet()
     here.deploy("scaling", here.model_file())
+    summary = here.wait_for_summary("scaling", "The store at s3://store/forebay cannot be used", 300)
+    assert "that this process may write to it" in summary
 
-    summary = here.wait_for_summary("scaling", "its conversion failed at publish", 180)
-
-    assert "The store at s3://store/forebay is full" in summary
+    # It is tried again by itself.
+    objects.full.set()
+    objects.forbidden.clear()
+    summary = here.wait_for_summary("scaling", "The store at s3://store/forebay is full", 300)
     assert "Make room in it, or have it enlarged" in summary
     assert objects.content == {}, "nothing is left half way"
 
+    # And at once if somebody says so.
     objects.full.clear()
+    refresh = {"metadata": {"annotations": {"forebay.dev/refresh": "now"}}}
+    here.api.merge(here.path("modeldeployments", "scaling"), refresh)
     here.wait_until_ready("scaling", timeout_s=300)
