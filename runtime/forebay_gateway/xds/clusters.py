@@ -13,6 +13,8 @@ from forebay_gateway.xds.names import HOLDER, METADATA, REPLICAS, Protocol
 Json = dict[str, Any]
 
 MIB: Final = 1 << 20
+PAUSE_S: Final = 30
+"""How long a server, or the holder, may say nothing before its HTTP/2 connections are given up."""
 _UNLIMITED: Final = 1_000_000_000
 _TYPE: Final = "type.googleapis.com/"
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -101,7 +103,9 @@ def _http_options(protocol: Protocol) -> Json:
         "initial_stream_window_size": 4 * MIB,
         "initial_connection_window_size": 16 * MIB,
         "max_concurrent_streams": 1000,
-        "connection_keepalive": {"interval": "30s", "timeout": "5s"},
+        # A server that pauses loses what it has over gRPC when this ends: it has as long as controllers give it. Both together
+        # stay below what clients wait, for servers whose machine is gone without a word.
+        "connection_keepalive": {"interval": "10s", "timeout": f"{PAUSE_S}s"},
     }
     explicit: Json = {"http2_protocol_options": http2} if protocol == "g" else {"http_protocol_options": {}}
     return typed(_HTTP_OPTIONS, explicit_http_config=explicit, common_http_protocol_options={"idle_timeout": "30s"})
