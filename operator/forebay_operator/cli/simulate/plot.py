@@ -30,6 +30,9 @@ def save(courses: Sequence[tuple[str, Course]], path: Path, title: str) -> None:
         _panel(panel, label)
     for number, (name, course) in enumerate(courses):
         _draw(panels[1:], name, course, _COLOURS[number % len(_COLOURS)])
+    for panel in panels:
+        # Once all is drawn: before, it would fix the other end, too.
+        panel.set_ylim(bottom=0)
     panels[3].set_yscale("symlog", linthresh=0.1)
     panels[3].set_xlabel("hours")
     panels[2].legend(loc="upper left", fontsize="small")
@@ -41,7 +44,6 @@ def save(courses: Sequence[tuple[str, Course]], path: Path, title: str) -> None:
 
 def _panel(panel: Any, label: str) -> None:
     panel.set_ylabel(label)
-    panel.set_ylim(bottom=0)
     panel.grid(alpha=0.3)
 
 
