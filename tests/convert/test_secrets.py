@@ -2,7 +2,7 @@
 
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_nobody_else_may_write_what_is_published(tmp_path: Path) -> None:
 
 
 @contextmanager
-def command_lines() -> Iterator[dict[str, str]]:
+def command_lines() -> Generator[dict[str, str]]:
     """The command lines of all processes of this machine that ran during the block, as far as they were caught."""
     seen: dict[str, str] = {}
     over = threading.Event()

@@ -24,6 +24,7 @@ _ALIGNMENT: Final = 64
 _MOST_DIGITS: Final = 18
 _LEAST_PROGRESS: Final = 4 << 10
 """Bytes between two looks at a connection. Clients on the slowest of lines do better."""
+_IN_A_ROW: Final = 8
 _NOTHING: Final = memoryview(b"")
 
 
@@ -88,6 +89,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._may_write = True
         self._reading_paused = False
         self._discarding = False
+        self._advancing_soon = False
 
     # asyncio calls these.
 
@@ -147,7 +149,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             return
         if self._filled:
             # Not from here: this may be called from within `_advance`.
-            asyncio.get_running_loop().call_soon(self._advance)
+            self._advance_soon()
 
     @property
     def receiving(self) -> bool:
@@ -189,8 +191,13 @@ class HttpConnection(asyncio.BufferedProtocol):
     # Reading.
 
     def _advance(self) -> None:
-        """Begin the next request if it is there as a whole."""
+        """Begin the next request if it is there as a whole; after a few the event loop's other work comes first."""
+        self._advancing_soon = False
+        last = self._requests + _IN_A_ROW
         while self._filled and self._may_write and self._exchange is None and self._body is None:
+            if self._requests >= last:
+                self._advance_soon()
+                break
             if self._transport.is_closing() or self._discarding:
                 return
             try:
@@ -207,6 +214,11 @@ class HttpConnection(asyncio.BufferedProtocol):
             if not progressed:
                 break
         self._pace_reading()
+
+    def _advance_soon(self) -> None:
+        if not self._advancing_soon:
+            self._advancing_soon = True
+            asyncio.get_running_loop().call_soon(self._advance)
 
     def _pace_reading(self) -> None:
         """What does not fit into the buffer waits in the socket."""

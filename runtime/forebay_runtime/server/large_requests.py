@@ -11,8 +11,8 @@ from forebay_runtime.protocol.errors import UnavailableError
 from forebay_schema.logs import Logger
 
 _log = Logger(__name__)
-LARGE: Final = 1 << 20
-"""Bytes of JSON, or of typed gRPC contents, that take some ten milliseconds to read."""
+LARGE: Final = 1 << 18
+"""Bytes of JSON, or of typed gRPC contents, that may take ten milliseconds to read."""
 _TRIES: Final = 2
 
 
