@@ -116,16 +116,20 @@ def report(results: Results) -> None:
                 f"| {load} | {delay} s | {name} | {each.late:.2%} | {each.replica_hours:.1f} | {each.changes} "
                 f"| {each.most_changes_an_hour} | {cell_prices[name]:.2f} |"
             )
-        best = min(RIVALS, key=lambda name: cell_prices[name])
+        best = min(rivals_in(found), key=lambda name: cell_prices[name])
         if cell_prices[OURS] > CLEARLY * cell_prices[best]:
             worse.append(f"{load} at {delay} s ({best}: {cell_prices[best]:.2f}, ours {cell_prices[OURS]:.2f})")
     summary(prices, worse, results)
 
 
+def rivals_in(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name not in (OURS, KNOWS)]
+
+
 def summary(prices: Mapping[str, Sequence[float]], worse: Sequence[str], results: Results) -> None:
     means = {name: geometric_mean(values) for name, values in prices.items()}
     print("\nGeometric mean of the price:", ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()))
-    best = min(RIVALS, key=lambda name: means[name])
+    best = min(rivals_in(means), key=lambda name: means[name])
     print(f"Ours is {means[OURS] / means[best]:.2f} of that of the best rival ({best}).")
     print(f"A rival is clearly better in {len(worse)} of {len(results)} cells: {'; '.join(worse) or 'none'}.")
     flapping = max((found[OURS].most_changes_an_hour for (load, _), found in results.items() if load == "boundary"), default=0)

@@ -21,7 +21,7 @@ __all__ = ["Decision", "Needs", "Observation", "ScalingMemory", "decide", "prolo
 _DELAY_PER_READY_TIME = 1.5
 _LONGEST_DELAY_S = 900.0
 _MOST_REGRETS = 3
-_REGRETTED_WITHIN = 5.0
+_REGRETTED_WITHIN = 10.0
 """Times the delay."""
 
 Needs = tuple[tuple[float, int], ...]
