@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import tritonclient.grpc as grpc_client
 from tritonclient.utils import InferenceServerException
@@ -124,3 +125,40 @@ def test_a_time_limit_that_is_none_is_refused(server: Server, repository: Path) 
     put_model(repository, "timeless", add_model(), config=PARAMETER.format("run_timeout_secs", "soon"))
     refused = load(server, "timeless")
     assert (refused.status, "must be a number from 0 to 86400" in refused.json["error"]) == (400, True)
+
+
+def escaping_model() -> bytes:
+    """Its constant is said to be in a file outside of the model's folder."""
+    model = onnx.load_from_string(add_model())
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("float_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../../../../../../../etc/hostname")
+    tensor.external_data.add(key="length", value="4")
+    return bytes(model.SerializeToString())
+
+
+def foreign_model() -> bytes:
+    model = onnx.load_from_string(add_model())
+    model.graph.node[0].domain = "evil.example"
+    model.opset_import.add(domain="evil.example", version=1)
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (escaping_model(), "External data path"),
+        (foreign_model(), "evil.example"),
+        (add_model()[:-10], "onnxruntime cannot load model.onnx"),
+    ],
+    ids=["external data that escapes", "operator of a domain that is nobody's", "truncated"],
+)
+def test_a_model_that_reaches_for_what_is_not_its_own_is_refused(
+    server: Server, repository: Path, content: bytes, said: str
+) -> None:
+    put_model(repository, "reaching", content)
+    refused = load(server, "reaching")
+    assert (refused.status, said in refused.json["error"]) == (400, True), refused.json
+    assert load(server, "add").status == 200
+    assert server.infer_json("add", ONES).status == 200
