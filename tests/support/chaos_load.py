@@ -43,7 +43,8 @@ class Load:
         try:
             while not stop.is_set():
                 await self._ask(client, model)
-                await asyncio.sleep(self._chance.expovariate(1 / self._think_s))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), self._chance.expovariate(1 / self._think_s))
         finally:
             await client.close()
 

@@ -175,7 +175,7 @@ def report(soaked: Soaked) -> Report:
     ledger, found = soaked.outcome.ledger, trends(soaked)
     minutes = soaked.samples[-1].at_s / 60 if soaked.samples else 0.0
     counts = f"{ledger.sent.total()} requests, {ledger.right.total()} answered right, {len(soaked.outcome.unexpected())} lost"
-    files = f"{soaked.files_bytes[-1] >> 20} MiB in the state folder" if soaked.files_bytes else ""
+    files = f"{soaked.files_bytes[-1] >> 10} KiB in the state folder" if soaked.files_bytes else ""
     names = {**_FIGURES, **_WAITS}
     lines = [
         f"{minutes:.0f} minutes, {soaked.changes} changes; {counts}, {len(ledger.wrong)} answered wrong; {files} at the end.",
