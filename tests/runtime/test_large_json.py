@@ -13,7 +13,7 @@ import pytest
 from forebay_runtime.protocol.triton_messages import service
 from runtime_servers import Server, requests_in_background, wait_for
 
-ROWS = 300_000
+ROWS = 60_000
 ONES = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}]}
 
 
@@ -41,13 +41,13 @@ def test_large_json_is_answered_as_small_json_is(server: Server) -> None:
 def test_large_json_is_refused_as_small_json_is(
     server: Server, shape: list[int], data: Any, status: int, message: str
 ) -> None:
-    body = json.dumps(numbers(shape, data)) + " " * (1 << 20)
+    body = json.dumps(numbers(shape, data)) + " " * (1 << 18)
     answer = server.request("POST", "/v2/models/open/infer", body)
     assert (answer.status, message in answer.json["error"]) == (status, True), answer.json
 
 
 def test_large_json_keeps_nobody_else_waiting(server: Server) -> None:
-    data = numbers([1, 1 << 22], [1] * (1 << 22))
+    data = numbers([1, 1 << 21], [1] * (1 << 21))
     with requests_in_background(server, "open", data, count=2) as answers:
         before_it = 0
         while not answers:
