@@ -91,8 +91,10 @@ class WatchedModel:
             # Again: the run may not have come to where it looks at the first time.
             self._model.interrupt()
             self.given_up = now - stopped_at > self._grace_s
-        if self.given_up and self.on_given_up is not None:
-            self.on_given_up(error)
+            # Read in here: as soon as the lock is free the run may end, and its thread forget whom to tell.
+            on_given_up = self.on_given_up if self.given_up else None
+        if on_given_up is not None:
+            on_given_up(error)
 
     def stop(self, now: float, error: RequestError) -> None:
         """Stop the run that is under way, if there is one; its requests are answered with the error."""
