@@ -213,7 +213,8 @@ class ThreadInstances:
     """Threads that run a model side by side, each for no longer than the watch allows.
 
     A thread whose run cannot be stopped is given up: its batch is answered, another thread takes its place, and it ends
-    whenever the run does. After too many of them the server is told to end: what it holds is loaded by the next.
+    whenever the run does. After too many of them, or where no other thread can be had, the server is told to end: what it
+    holds is loaded by the next.
     """
 
     inline = False
@@ -260,9 +261,17 @@ class ThreadInstances:
     def _give_up(self, answered: Answered, began_ns: int, error: RequestError) -> None:
         self._given_up += 1
         _log.error("a run does not end although it was stopped", model=self._name, threads_given_up=self._given_up)
-        self._begin()
         took_ns = time.monotonic_ns() - began_ns
+        # First: whether there is another thread or not, this request has waited long enough.
         answered(BatchResult([], BatchTimes(0, took_ns, 0, took_ns), error))
+        try:
+            self._begin()
+        except Exception as failure:
+            _end_server(f"a model is without a thread: {failure}", self._name)
         if self._given_up == _MOST_GIVEN_UP:
-            _log.error("too many runs do not end: this server ends, to be started anew", model=self._name)
-            os.kill(os.getpid(), signal.SIGTERM)
+            _end_server("too many runs do not end", self._name)
+
+
+def _end_server(reason: str, model: str) -> None:
+    _log.error("this server ends, to be started anew", model=model, reason=reason)
+    os.kill(os.getpid(), signal.SIGTERM)

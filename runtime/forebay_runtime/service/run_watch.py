@@ -139,16 +139,18 @@ class RunWatch:
         """End its thread."""
         self._ended.set()
 
-    def _serve(self) -> None:
-        while not self._ended.wait(_LOOK_S):
-            now = time.monotonic()
-            for model in tuple(self._models):
-                model.look(now)
+    def look(self, now: float) -> None:
+        """Look once at all runs, and at the memory; `now` by the monotonic clock."""
+        for look in (*(model.look for model in tuple(self._models)), self._look_at_memory):
             try:
-                self._look_at_memory(now)
+                look(now)
             except Exception:
                 # The next look may go better; without the watch nothing would end a run any more.
-                _log.exception("memory is not watched")
+                _log.exception("a look at the runs failed")
+
+    def _serve(self) -> None:
+        while not self._ended.wait(_LOOK_S):
+            self.look(time.monotonic())
 
     def _look_at_memory(self, now: float) -> None:
         bound = self._memory

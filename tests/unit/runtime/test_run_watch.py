@@ -1,16 +1,21 @@
 """The watch over runs, looking when the test says so: the times it is told are far ahead of the clock."""
 
+import os
+import queue
+import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from types import TracebackType
 
 import numpy as np
 import pytest
 
-from forebay_runtime.protocol.errors import RequestError
+from forebay_runtime.domain.pace import UNPACED
+from forebay_runtime.protocol.errors import RequestError, RunTimeoutError
 from forebay_runtime.protocol.inference import Array
-from forebay_runtime.service.run_watch import WatchedModel
+from forebay_runtime.service.instances import Batch, BatchResult, ThreadInstances
+from forebay_runtime.service.run_watch import RunWatch, WatchedModel
 
 LONG_S = 1e6
 """Limits that nothing reaches but by the times that the tests tell."""
@@ -79,3 +84,84 @@ def test_a_run_that_ends_just_as_it_is_given_up_is_given_up_all_the_same(monkeyp
     watched.look(now + 4 * LONG_S)
     assert not thread.is_alive()
     assert (watched.given_up, len(errors)) == (True, 1)
+
+
+class Threads:
+    """The threads of a model whose runs the test ends, and a watch that looks when the test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.signals = list[int]()
+        monkeypatch.setattr(os, "kill", lambda _pid, number: self.signals.append(number))
+        self.watch = RunWatch(LONG_S, grace_s=LONG_S)
+        self.models = list[Held]()
+        self.refused = False
+        self._now = time.monotonic()
+        self._results: queue.SimpleQueue[BatchResult] = queue.SimpleQueue()
+        self.instances = ThreadInstances(self._model, 1, UNPACED, "m", watch=self.watch, limit_s=LONG_S)
+
+    def _model(self) -> Held:
+        if self.refused:
+            raise RuntimeError("can't start new thread")
+        self.models.append(Held())
+        return self.models[-1]
+
+    def begin(self) -> Held:
+        """Begin a run; the model that runs."""
+        self.instances.start(Batch([X], [1], ("y",)), self._results.put)
+        model = self.models[-1]
+        assert model.began.acquire(timeout=60)
+        return model
+
+    def give_up(self) -> None:
+        """Let the watch see that all runs last longer than they may, and that they do not end when they are stopped."""
+        for _ in range(2):
+            self._now += 2 * LONG_S
+            self.watch.look(self._now)
+
+    def result(self) -> BatchResult:
+        return self._results.get(timeout=60)
+
+    def close(self) -> None:
+        for model in self.models:
+            model.end.release(1000)
+        self.instances.stop()
+        self.watch.stop()
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> Generator[Threads]:
+    threads = Threads(monkeypatch)
+    yield threads
+    threads.close()
+
+
+def test_a_run_that_is_given_up_is_answered_and_the_watch_goes_on_where_no_other_thread_can_be_had(threads: Threads) -> None:
+    threads.begin()
+    threads.refused = True
+    threads.give_up()
+    assert isinstance(threads.result().error, RunTimeoutError)
+    # A server with a model that nobody runs is of no use: the next one loads what it holds.
+    assert threads.signals == [signal.SIGTERM]
+
+
+class Deaf(Held):
+    """Not even the attempt to stop it works."""
+
+    def interrupt(self) -> None:
+        raise OSError("no interruptions today")
+
+
+def test_a_failure_of_the_look_at_one_run_keeps_no_other_from_being_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, deaf, other = RunWatch(LONG_S, grace_s=LONG_S), Deaf(), Held()
+    runners = [threading.Thread(target=watch.watched(model, LONG_S, "m").run, args=((), X)) for model in (deaf, other)]
+    stopped = threading.Event()
+    monkeypatch.setattr(other, "interrupt", stopped.set)
+    for runner, model in zip(runners, (deaf, other), strict=True):
+        runner.start()
+        assert model.began.acquire(timeout=60)
+    watch.look(time.monotonic() + 2 * LONG_S)
+    watch.stop()
+    for runner, model in zip(runners, (deaf, other), strict=True):
+        model.end.release()
+        runner.join(60)
+    assert stopped.is_set()
