@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -179,12 +179,19 @@ def _is_for_want_of_room(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
-        answer: Any = getattr(error, "response", None) or {}
-        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if status == HTTPStatus.INSUFFICIENT_STORAGE or answer.get("Error", {}).get("Code") in _FULL:
+        if _says_full(getattr(error, "response", None)):
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _says_full(answer: Any) -> bool:
+    """Whether an S3 server's answer, as its client keeps it, says so; other clients keep other things under that name."""
+    if not isinstance(answer, Mapping):
+        return False
+    said: Mapping[str, Any] = answer
+    status = said.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return bool(status == HTTPStatus.INSUFFICIENT_STORAGE or said.get("Error", {}).get("Code") in _FULL)
 
 
 def _write_artifact(folder: Path, model: Path, manifest: Manifest) -> None:

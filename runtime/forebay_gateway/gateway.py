@@ -209,7 +209,7 @@ class Gateway:
     def _tell_unusable(self, index: RouteIndex) -> None:
         for address, reason in index.unusable.items():
             if self._acknowledged.unusable.get(address) != reason:
-                _log.error("a model's newest route cannot be followed", model=address, reason=reason)
+                _log.error("a model's newest route cannot be followed", model=str(address), reason=reason)
 
     def _on_envoy_started(self) -> None:
         self._ledger.start_with({})

@@ -48,7 +48,7 @@ def rates(before: dict[str, Any] | None, now: dict[str, Any], model: dict[str, A
         return Rates(None, None)
     earlier = _same(before, model) if before else None
     seconds = now["time"] - before["time"] if before else 0.0
-    if earlier is None or seconds <= 0:
+    if earlier is None or earlier["arrivals"] is None or seconds <= 0:
         return Rates(0.0, 0.0)
     # Completed requests are counted by servers, and fall when one of them goes.
     answers = max(0, model["completed"] - earlier["completed"])

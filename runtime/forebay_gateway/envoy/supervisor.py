@@ -27,6 +27,8 @@ _STEADY_S: Final = 5.0
 _PATIENCE_S: Final = 3.0
 _POLL_S: Final = 0.02
 _LOOK_S: Final = 1.0
+_START_S: Final = 30.0
+"""How long it may be silent before it is ready for the first time: starting is slow on a busy machine."""
 
 
 class Supervisor:
@@ -116,24 +118,29 @@ class Supervisor:
         return None
 
     async def _watch(self, process: EnvoyProcess) -> None:
-        """Say when it is ready; end it if it hangs later."""
-        await self._announce(process)
+        """Say when it is ready; end it if it hangs, before that or later."""
         silent_s = 0.0
-        while silent_s < self._settings.envoy_patience_seconds:
+        while silent_s < self._patience_s:
             began = time.monotonic()
-            await asyncio.sleep(_LOOK_S)
-            answers = await admin.answers(self._sockets.admin)
+            await asyncio.sleep(_LOOK_S if self.is_ready else _POLL_S)
+            answers = await self._look(process)
             # Time in which this process itself was stopped says nothing of Envoy.
             silent_s = 0.0 if answers else silent_s + min(time.monotonic() - began, _LOOK_S + admin.TIMEOUT_S)
         _log.warning("Envoy hangs and is ended", pid=process.identity.pid, silent_s=silent_s)
         process.kill()
 
-    async def _announce(self, process: EnvoyProcess) -> None:
-        # Another process's state: there is no event to wait for.
-        while not await admin.is_ready(self._sockets.admin):  # noqa: ASYNC110
-            await asyncio.sleep(_POLL_S)
-        self.is_ready = True
-        self._ready(process.identity.pid)
+    @property
+    def _patience_s(self) -> float:
+        patience = self._settings.envoy_patience_seconds
+        return patience if self.is_ready else max(patience, _START_S)
+
+    async def _look(self, process: EnvoyProcess) -> bool:
+        """Whether it answers: also one that waits for its first configuration does. Says so when it is ready."""
+        if not self.is_ready and await admin.is_ready(self._sockets.admin):
+            self.is_ready = True
+            self._ready(process.identity.pid)
+            return True
+        return await admin.answers(self._sockets.admin)
 
 
 def check_port_is_free(address: str, port: int) -> None:

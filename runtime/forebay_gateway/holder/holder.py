@@ -130,7 +130,8 @@ class Holder:
         self._reported_at = self._clock()
         for address in list(self._paces):
             self._paces[address] = self._paces[address].with_report(in_flight.get(address, 0))
-            if self._queue.count(address):
+            # One that is to come has its pause for a reason: what was let go came back.
+            if self._queue.count(address) and address not in self._waves:
                 self._wave(address)
 
     def ready_answer(self, call: ReadyCall) -> Answer:

@@ -1,10 +1,16 @@
 """The load that gateways tell of, added up and shown."""
 
+from typing import cast
+
 from domain_builders import DIGITS, a_deployment
-from forebay_operator.cli.cluster.load import Load, load_in
+from forebay_operator.cli.cluster.api import ClusterApi
+from forebay_operator.cli.cluster.load import GatewayLoad, Load, load_in
 from forebay_operator.cli.cluster.picture import picture
+from forebay_operator.cli.connection import CommandError
 from forebay_operator.cli.top import rates
+from forebay_operator.manifests.kinds import PODS, Json
 from forebay_schema.addresses import ModelAddress
+from kubernetes_builders import an_object
 
 ONE = """\
 # HELP forebay_gateway_arrivals_total Requests that came, each counted once.
@@ -40,6 +46,33 @@ def test_a_model_that_nobody_asked_for_has_no_load_and_one_that_nobody_knows_of_
 
     assert (quiet["held"], quiet["arrivals"]) == (0, 0)
     assert (unknown["held"], unknown["arrivals"]) == (None, None)
+
+
+class Gateways:
+    """A cluster with one gateway, which answers or does not."""
+
+    def __init__(self) -> None:
+        self.pages: list[str | None] = []
+        self.asked = 0
+
+    def all(self, path: str, **_: str) -> list[Json]:
+        state = {"name": "gateway", "state": {"running": {}}}
+        return [an_object(PODS, path.rpartition("/")[2], status={"podIP": "10.0.0.1", "containerStatuses": [state]})]
+
+    def page_of_pod(self, *_: object) -> str:
+        self.asked += 1
+        page = self.pages.pop(0)
+        if page is None:
+            raise CommandError("the gateway does not answer")
+        return page
+
+
+def test_a_gateway_that_starts_again_is_asked_again_and_one_that_stays_away_is_not() -> None:
+    cluster = Gateways()
+    load = GatewayLoad(cast("ClusterApi", cluster))
+    cluster.pages = [None, ONE, None, None, None]
+    assert [load.of("forebay") is not None for _ in range(7)] == [False, True, False, False, False, False, False]
+    assert cluster.asked == 5
 
 
 def test_a_gateway_that_goes_makes_no_rate_negative() -> None:

@@ -50,6 +50,13 @@ def test_a_first_look_has_no_rates_and_a_server_that_went_makes_none_negative() 
     assert rates(first, less, less["models"][0]).answers_per_s == 0
 
 
+def test_a_load_that_becomes_known_has_no_rate_yet() -> None:
+    unknown, known = a_look(10.0), a_look(11.0, arrivals=10)
+    unknown["models"][0] |= {"arrivals": None, "completed": None}
+
+    assert rates(unknown, known, known["models"][0]).arrivals_per_s == 0
+
+
 def test_plain_lines_say_all_of_a_model_and_of_a_server() -> None:
     model, server = lines(None, a_look(10.0))
 

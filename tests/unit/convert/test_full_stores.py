@@ -16,6 +16,12 @@ class AnswerError(Exception):
         self.response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
 
 
+class OtherAnswerError(Exception):
+    """As clients of other stores raise it: what they keep under that name is an object of theirs."""
+
+    response = object()
+
+
 def _raised_by_a_client(answer: Exception) -> Exception:
     """File systems over S3 raise their own error from what the server said."""
     error = OSError(errno.EIO, "it did not work")
@@ -40,7 +46,9 @@ def test_a_full_store_is_called_full(error: Exception) -> None:
     assert failure.retryable
 
 
-@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "denied"), AnswerError(500, "InternalError")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [PermissionError(errno.EACCES, "denied"), AnswerError(500, "InternalError"), OtherAnswerError("no")], ids=repr
+)
 def test_another_trouble_is_not(error: Exception) -> None:
     failure = unusable("s3://bucket/models", error)
     assert "cannot be used" in failure.cause

@@ -132,6 +132,7 @@ async def test_a_surge_is_let_go_by_windows(scene: Scene) -> None:
     assert let_go(callers) == FIRST_WINDOW
     assert scene.holder.letting_go
     scene.holder.take_reports({A: 60})
+    await asyncio.gather(*(caller.answered for caller in callers[: FIRST_WINDOW + 8]))
     assert let_go(callers) == FIRST_WINDOW + 8, "a trickle, while the replica is busy"
     scene.holder.take_reports({})
     await asyncio.gather(*(caller.answered for caller in callers[: 2 * FIRST_WINDOW]))

@@ -103,6 +103,18 @@ def test_the_one_that_knows_has_replicas_before_they_are_needed() -> None:
     assert course.seconds[80].present == 4
 
 
+def test_a_load_may_end_within_a_second() -> None:
+    arrivals = np.array(loaded((3, 20.0)))[: 2 * STEPS_PER_S + 1]
+    assert late(run(SITE, arrivals.tolist(), Clairvoyant(SITE, arrivals))) == 0.0
+
+
+def test_a_program_that_answers_with_other_than_text_is_named() -> None:
+    policy = CommandPolicy("sh -c 'read line; printf \"\\377\\n\"; cat'")
+    with pytest.raises(PolicyError, match="no UTF-8"):
+        policy.wanted(seen(0.0, 1.0, 1))
+    policy.close()
+
+
 def test_knative_wants_as_many_as_the_stable_window_calls_for() -> None:
     policy = KnativePolicy(target=2.8, least=0, most=50)
     assert asked(policy, inside=5.0, ready=2, seconds=90) == 2

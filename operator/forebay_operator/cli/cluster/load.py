@@ -16,6 +16,7 @@ from forebay_schema.addresses import ModelAddress
 
 _SELECTOR: Final = f"{names.PART_OF},{names.COMPONENT}={names.GATEWAY}"
 _CONTROL: Final = "control"
+_MOST_FAILURES: Final = 3
 _FIGURE: Final = re.compile(
     r'^forebay_gateway_(?P<figure>arrivals_total|held|in_flight)\{namespace="(?P<namespace>[^"]+)",model="(?P<model>[^"]+)"\}'
     r" (?P<value>\d+)",
@@ -34,23 +35,26 @@ class Load:
 
 
 class GatewayLoad:
-    """Asks all gateways of a namespace. Once one is out of reach it asks no more: a part of the load misleads."""
+    """Asks all gateways of a namespace: a part of the load misleads. Where one stays out of reach it asks no more."""
 
     def __init__(self, api: ClusterApi) -> None:
         self._api = api
-        self._is_within_reach = True
+        self._failures = 0
+        """In a row. One is no more than a gateway that starts again."""
 
     def of(self, namespace: str) -> Mapping[ModelAddress, Load] | None:
         """The load of each model that was asked for; None: nobody here knows."""
-        if not self._is_within_reach:
+        if self._failures >= _MOST_FAILURES:
             return None
         try:
             found = [Seen.of(each) for each in self._api.all(PODS.path(namespace), labelSelector=_SELECTOR)]
             running = [pod for pod in found if pods.is_running(pod)]
-            return load_in([self._page(pod) for pod in running]) if running else None
+            pages = [self._page(pod) for pod in running]
         except CommandError:
-            self._is_within_reach = False
+            self._failures += 1
             return None
+        self._failures = 0
+        return load_in(pages) if pages else None
 
     def _page(self, pod: Seen) -> str:
         return self._api.page_of_pod(pod, pods.ports_of(pod, names.GATEWAY).get(_CONTROL, 0), "metrics")

@@ -64,7 +64,8 @@ def _add_level(wanted: Counts, needed: npt.NDArray[np.bool_], delay: int) -> Non
 
 def _needs(site: Site, arrivals: Rates) -> Counts:
     """The least number of replicas ready in each second with which nobody waits for longer than a second."""
-    counts = arrivals.reshape(-1, STEPS_PER_S).sum(axis=1)
+    # A load may end within a second.
+    counts = np.pad(arrivals, (0, -len(arrivals) % STEPS_PER_S)).reshape(-1, STEPS_PER_S).sum(axis=1)
     capacity = site.pace.capacity
     needs = np.zeros(len(counts), dtype=np.int64)
     left = 0.0

@@ -111,7 +111,10 @@ class CommandPolicy:
             stdin.flush()
         except BrokenPipeError:
             raise PolicyError(f"the policy `{self.command}` ended before the simulation did") from None
-        answer = stdout.readline()
+        try:
+            answer = stdout.readline()
+        except UnicodeDecodeError:
+            raise PolicyError(f"the policy `{self.command}` answered with bytes that are no UTF-8") from None
         if not answer:
             raise PolicyError(f"the policy `{self.command}` ended, or closed its output, before the simulation did")
         return answer
@@ -119,7 +122,7 @@ class CommandPolicy:
     def _replicas(self, answer: str) -> int:
         try:
             replicas = json.loads(answer)["replicas"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             replicas = None
         if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 0:
             shown = answer.strip()[:120]

@@ -33,8 +33,9 @@ class Addresses:
                 is_fine = self._keep(model) and is_fine
         for namespace, name in self._wanted.keys() - present:
             del self._wanted[namespace, name]
-            self._compared.pop((namespace, name), None)
             self._writer.forget(Ref(SERVICES.name, namespace, name))
+        for key in self._compared.keys() - present:
+            del self._compared[key]
         self._fine = revisions if is_fine and not self._writer.is_full else None
 
     def _keep(self, model: Model) -> bool:
