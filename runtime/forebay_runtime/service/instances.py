@@ -22,6 +22,7 @@ from forebay_schema.logs import Logger
 _log = Logger(__name__)
 _TOO_LONG_INLINE_NS: Final = 100_000_000
 _MOST_GIVEN_UP: Final = 8
+"""Runs of one model that go on at once although nobody waits for them."""
 
 
 class Model(Protocol):
@@ -213,8 +214,8 @@ class ThreadInstances:
     """Threads that run a model side by side, each for no longer than the watch allows.
 
     A thread whose run cannot be stopped is given up: its batch is answered, another thread takes its place, and it ends
-    whenever the run does. After too many of them, or where no other thread can be had, the server is told to end: what it
-    holds is loaded by the next.
+    whenever the run does. With too many such runs at once, or where no other thread can be had, the server is told to
+    end: what it holds is loaded by the next.
     """
 
     inline = False
@@ -229,7 +230,9 @@ class ThreadInstances:
         self._name = name
         self._watch = watch
         self._limit_s = limit_s
+        self._counting = threading.Lock()
         self._given_up = 0
+        """Of the runs that were given up, those that have not ended since."""
         self.count = count
         for _ in range(count):
             self._begin()
@@ -257,10 +260,17 @@ class ThreadInstances:
             model.on_given_up = None
             del work, batch, answered
         self._watch.remove(model)
+        if model.given_up:
+            self._count_given_up(-1)
+
+    def _count_given_up(self, change: int) -> int:
+        with self._counting:
+            self._given_up += change
+            return self._given_up
 
     def _give_up(self, answered: Answered, began_ns: int, error: RequestError) -> None:
-        self._given_up += 1
-        _log.error("a run does not end although it was stopped", model=self._name, threads_given_up=self._given_up)
+        given_up = self._count_given_up(1)
+        _log.error("a run does not end although it was stopped", model=self._name, threads_given_up=given_up)
         took_ns = time.monotonic_ns() - began_ns
         # First: whether there is another thread or not, this request has waited long enough.
         answered(BatchResult([], BatchTimes(0, took_ns, 0, took_ns), error))
@@ -268,7 +278,7 @@ class ThreadInstances:
             self._begin()
         except Exception as failure:
             _end_server(f"a model is without a thread: {failure}", self._name)
-        if self._given_up == _MOST_GIVEN_UP:
+        if given_up == _MOST_GIVEN_UP:
             _end_server("too many runs do not end", self._name)
 
 

@@ -97,7 +97,8 @@ class Threads:
         self.refused = False
         self._now = time.monotonic()
         self._results: queue.SimpleQueue[BatchResult] = queue.SimpleQueue()
-        self.instances = ThreadInstances(self._model, 1, UNPACED, "m", watch=self.watch, limit_s=LONG_S)
+        self.name = f"model of test {id(self)}"
+        self.instances = ThreadInstances(self._model, 1, UNPACED, self.name, watch=self.watch, limit_s=LONG_S)
 
     def _model(self) -> Held:
         if self.refused:
@@ -117,6 +118,12 @@ class Threads:
         for _ in range(2):
             self._now += 2 * LONG_S
             self.watch.look(self._now)
+
+    def wait_for_threads(self, count: int) -> None:
+        """Until the model has no more threads than these."""
+        while len(mine := [thread for thread in threading.enumerate() if thread.name == self.name]) > count:
+            mine[0].join(60)
+            assert not mine[0].is_alive()
 
     def result(self) -> BatchResult:
         return self._results.get(timeout=60)
@@ -142,6 +149,24 @@ def test_a_run_that_is_given_up_is_answered_and_the_watch_goes_on_where_no_other
     assert isinstance(threads.result().error, RunTimeoutError)
     # A server with a model that nobody runs is of no use: the next one loads what it holds.
     assert threads.signals == [signal.SIGTERM]
+
+
+def test_runs_that_end_late_are_no_reason_for_the_server_to_end(threads: Threads) -> None:
+    for _ in range(10):
+        model = threads.begin()
+        threads.give_up()
+        assert isinstance(threads.result().error, RunTimeoutError)
+        model.end.release()
+        threads.wait_for_threads(1)
+    assert threads.signals == []
+
+
+def test_the_server_ends_once_eight_runs_go_on_at_once_that_were_given_up(threads: Threads) -> None:
+    for count in range(1, 9):
+        threads.begin()
+        threads.give_up()
+        assert isinstance(threads.result().error, RunTimeoutError)
+        assert threads.signals == [signal.SIGTERM] * (count == 8)
 
 
 class Deaf(Held):
