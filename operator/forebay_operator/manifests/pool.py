@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from forebay_operator.api.pods import PodTemplate
 from forebay_operator.domain.snapshot import DeviceClass, Pool
 from forebay_operator.manifests import names, security
 from forebay_operator.manifests.installation import GPU_PRODUCT, GPU_RESOURCE, Installation, Ports, ServerSettings, pod_basics
@@ -21,6 +22,8 @@ TOKEN_FOLDER: Final = "/var/run/forebay/token"
 SCRATCH: Final = "/scratch"
 STORE_VOLUME: Final = "store"
 _GRACE_S: Final = 10
+_KINDS: Final = ("cpu", "gpu", "simulated")
+_MOST_BYTES: Final = 2**63 - 1
 _SPREAD_OVER: Final = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
 
 
@@ -78,10 +81,23 @@ def pool_of(text: str) -> Pool | None:
     """The pool that an annotation names; None: it names none."""
     try:
         said: dict[str, Any] = json.loads(text)
-        device = DeviceClass(**said.pop("device"))
-        return Pool(device=device, **said)
+        pool = Pool(device=DeviceClass(**said.pop("device")), **said)
+        return pool if _could_be(pool) else None
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _could_be(pool: Pool) -> bool:
+    """Whether a pool that somebody wrote down has what pools have; may raise as well."""
+    device = pool.device
+    texts: tuple[object, ...] = (pool.namespace, pool.exclusive, pool.template, device.kind, device.name)
+    size: object = device.memory_bytes
+    if any(type(text) is not str for text in texts) or type(size) is not int or not 0 < size <= _MOST_BYTES:
+        return False
+    if pool.template:
+        PodTemplate.from_object(json.loads(pool.template))
+    # Not every text has a digest: lone surrogates.
+    return device.kind in _KINDS and bool(names.pool_digest(pool))
 
 
 def _labels(pool: Pool) -> dict[str, str]:

@@ -57,11 +57,9 @@ class Scene:
         self.store.put(JOBS, made)
         return made
 
-    def add_pod(self, of: Json, **status: Any) -> None:
-        owner = {"kind": "Job", "uid": of["metadata"]["uid"]}
-        self.store.put(
-            PODS, an_object(PODS, f"{of['metadata']['name']}-x", metadata={"ownerReferences": [owner]}, status=status)
-        )
+    def add_pod(self, of: Json, namespace: str = "default", **status: Any) -> None:
+        metadata = {"namespace": namespace, "ownerReferences": [{"kind": "Job", "uid": of["metadata"]["uid"]}]}
+        self.store.put(PODS, an_object(PODS, f"{of['metadata']['name']}-x", metadata=metadata, status=status))
 
     def seen(self) -> Conversion:
         (conversion,) = self.conversions.seen()
@@ -125,6 +123,22 @@ def test_an_artifact_that_another_stage_than_the_last_claims_is_not_believed(exi
     scene.add_pod(made, phase="Failed", **claimed)
     seen = scene.seen()
     assert (seen.phase, seen.artifact) == (ConversionPhase.FAILED, None)
+
+
+def test_a_pod_of_another_namespace_that_names_the_job_as_its_owner_is_not_believed() -> None:
+    scene = Scene()
+    made = scene.add_job(ended="Complete")
+    scene.add_pod(made, "team-b", phase="Succeeded", **_terminated(SUCCEEDED.to_termination_message(), 0, "Completed"))
+    assert scene.seen().artifact is None
+
+
+@pytest.mark.parametrize("digest", ["../../team-b/artifacts/" + "a" * 64, "a" * 63, ""])
+def test_an_artifact_whose_digest_is_none_is_not_believed(digest: str) -> None:
+    scene = Scene()
+    made = scene.add_job(ended="Complete")
+    claimed = SUCCEEDED.model_copy(update={"artifact": digest}).to_termination_message()
+    scene.add_pod(made, phase="Succeeded", **_terminated(claimed, 0, "Completed"))
+    assert scene.seen().artifact is None
 
 
 def test_a_job_that_succeeded_and_whose_pod_is_gone_has_no_artifact() -> None:

@@ -60,7 +60,7 @@ class CapacityView:
             device = device_of(node)
             if device is not None:
                 # A node that takes no new pods keeps those that it has.
-                gpus[device] += _gpus(node) if takes_pods(node) else ours[node.name]
+                gpus[device] += _gpus(node) if takes_pods(node) else min(ours[node.name], _gpus(node))
         found: dict[DeviceClass, int | None] = {**gpus, **self._declared_devices()}
         found |= dict.fromkeys(self._declared.grown)
         return tuple(Capacity(device=device, servers=found[device]) for device in sorted(found))

@@ -1,5 +1,6 @@
 """What the pod of a conversion says: how far it is, and, when it has ended, what became of it and why."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
@@ -25,6 +26,7 @@ _NOT_STARTED: Final = frozenset({"StartError", "ContainerCannotRun"})
 _LOST: Final = "ContainerStatusUnknown"
 _LOG: Final = "Look into its log: `kubectl logs --all-containers job/…`."
 _MOST_TEXT: Final = 250
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 def progress_of(pod: Seen) -> str:
@@ -109,9 +111,12 @@ def _how_it_ended(pod: Seen, stage: ConversionStage, ended: pods.Termination) ->
 
 def _said(message: str) -> Artifact | ConversionFailure | None:
     try:
-        return outcome_of(ConversionResult.from_json(message)) if message else None
+        said = outcome_of(ConversionResult.from_json(message)) if message else None
     except DocumentError:
         return None
+    # It becomes a part of paths in the store.
+    is_path = isinstance(said, Artifact) and not _DIGEST.fullmatch(said.digest)
+    return None if is_path else said
 
 
 def _has_started(pod: Seen, stage: ConversionStage) -> bool:

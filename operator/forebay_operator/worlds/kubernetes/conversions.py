@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from forebay_operator.domain.actions import StartConversion
 from forebay_operator.domain.snapshot import Conversion, ConversionFailure, ConversionId, ConversionPhase
@@ -17,6 +17,8 @@ from forebay_operator.worlds.conversion_documents import order_of
 from forebay_operator.worlds.kubernetes import conversion_pods, pods
 from forebay_operator.worlds.kubernetes.store import Seen, Store
 from forebay_operator.worlds.kubernetes.writer import Wanted, Writer, wanted
+
+_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +118,22 @@ class Conversions:
         by_job = self._pods_by_job() if jobs else {}
         found: dict[ConversionId, Conversion] = {}
         for seen in jobs:
-            conversion = self._conversion(seen, by_job.get(seen.uid))
+            conversion = self._conversion(seen, by_job.get((seen.namespace, seen.uid)))
             before = found.get(conversion.id)
             if before is None or before.attempt < conversion.attempt:
                 found[conversion.id] = conversion
         return found
 
-    def _pods_by_job(self) -> Mapping[str, Seen]:
-        """The newest pod of each Job, by the Job's uid."""
-        found: dict[str, Seen] = {}
+    def _pods_by_job(self) -> Mapping[tuple[str, str], Seen]:
+        """The newest pod of each Job, by the Job's namespace and uid: a pod elsewhere may name any owner."""
+        found: dict[tuple[str, str], Seen] = {}
         for pod in self._store.all(PODS):
             for owner in pod.metadata.get("ownerReferences") or ():
                 if owner.get("kind") == JOBS.name:
-                    known = found.get(owner["uid"])
+                    key = (pod.namespace, owner["uid"])
+                    known = found.get(key)
                     if known is None or pods.created_at(known) <= pods.created_at(pod):
-                        found[owner["uid"]] = pod
+                        found[key] = pod
         return found
 
     def _conversion(self, seen: Seen, pod: Seen | None) -> Conversion:
@@ -173,7 +176,9 @@ class Conversions:
         said = [
             each.object
             for each in self._store.all(JOB_EVENTS)
-            if (each.object.get("involvedObject") or {}).get("uid") == seen.uid and each.object.get("reason") == "FailedCreate"
+            if each.namespace == seen.namespace
+            and (each.object.get("involvedObject") or {}).get("uid") == seen.uid
+            and each.object.get("reason") == "FailedCreate"
         ]
         if not said:
             return ""
@@ -190,7 +195,7 @@ class Conversions:
 
 def _attempt_of(seen: Seen) -> int:
     text = seen.annotations.get(names.ATTEMPT, "")
-    return int(text) if text.isdecimal() else 1
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else 1
 
 
 def _outcome(ended: Mapping[str, Any], pod: Seen | None) -> Artifact | ConversionFailure | None:

@@ -4,8 +4,10 @@ What is wanted is kept here and in an annotation of the Deployment, so that a sc
 Deployment that was made by an older template keeps its servers until they are not needed: only new ones are made by the new.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from forebay_operator.domain.actions import ResizePool
 from forebay_operator.domain.snapshot import Pool, Server, ServerPhase
@@ -13,11 +15,16 @@ from forebay_operator.manifests import names
 from forebay_operator.manifests.installation import Installation
 from forebay_operator.manifests.kinds import DEPLOYMENTS, PODS, Json, Ref
 from forebay_operator.manifests.owners import Owner
-from forebay_operator.manifests.pool import PoolTemplate, deployment, pool_of, template
+from forebay_operator.manifests.pool import PoolTemplate, deployment, template
 from forebay_operator.worlds.kubernetes import pods
+from forebay_operator.worlds.kubernetes.claims import Claims
 from forebay_operator.worlds.kubernetes.servers import is_server
 from forebay_operator.worlds.kubernetes.store import Seen, Store
 from forebay_operator.worlds.kubernetes.writer import Wanted, Writer, wanted
+
+_MOST_SERVERS: Final = 10_000
+"""Of one Deployment: what an edited annotation can ask for."""
+_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +62,14 @@ class Pools:
         installation: Installation,
         owner_of: Callable[[str, str], Owner | None],
         now: Callable[[], float],
+        *,
+        claims: Claims,
     ) -> None:
         """`owner_of`: the ModelDeployment of a namespace and name, if there is one."""
         self._store = store
         self._writer = writer
         self._installation = installation
+        self._claims = claims
         self._owner_of = owner_of
         self._now = now
         self._sites: dict[Ref, Site] = {}
@@ -79,8 +89,10 @@ class Pools:
         """Take over the Deployments that are there: of an operator before, or of an earlier life of this one."""
         for live in self._store.all(DEPLOYMENTS):
             ref = Ref(DEPLOYMENTS.name, live.namespace, live.name)
-            pool = pool_of(live.annotations.get(names.POOL, ""))
-            if ref not in self._sites and pool is not None and not live.is_going:
+            if ref in self._sites or live.is_going:
+                continue
+            pool = self._claims.pool_of_deployment(live)
+            if pool is not None:
                 self._sites[ref] = self._site(pool, live.name, _servers_of(live))
 
     def resize(self, action: ResizePool, lost: int) -> None:
@@ -99,7 +111,7 @@ class Pools:
         fleets = self._fleets()
         for ref, site in list(self._sites.items()):
             live = self._store.find(DEPLOYMENTS, ref.namespace, ref.name)
-            fleet = fleets.get(site.name, _Fleet())
+            fleet = fleets.get(site.ref, _Fleet())
             if site.servers == 0 and not fleet.live:
                 self._retire(ref, live)
             elif site.made is None and live is None:
@@ -112,16 +124,23 @@ class Pools:
         fleets = self._fleets()
         found: list[Server] = []
         for site in self._sites.values():
-            missing = site.servers - len(fleets.get(site.name, _Fleet()).live)
+            missing = site.servers - len(fleets.get(site.ref, _Fleet()).live)
             message = self._trouble(site) if missing > 0 else ""
-            for ordinal in range(missing):
-                name = f"{site.name}-{ordinal}"
+            for name in self._free_names(site, missing, {each.name for each in found}):
                 since = self._unmade_since.setdefault(name, self._now())
                 server = Server(name=name, pool=site.pool, phase=ServerPhase.STARTING, started_at=since, message=message)
                 found.append(server if site.made is not None else replace(server, outdated=True))
         names_now = {server.name for server in found}
         self._unmade_since = {name: since for name, since in self._unmade_since.items() if name in names_now}
         return found
+
+    def _free_names(self, site: Site, count: int, taken: Set[str]) -> list[str]:
+        """For servers without pods: names that no pod of any namespace has, nor another such server."""
+        if not count:
+            return []
+        taken = taken | {pod.name for pod in self._store.all(PODS)}
+        candidates = (f"{site.name}-{ordinal}" for ordinal in itertools.count())
+        return list(itertools.islice((name for name in candidates if name not in taken), count))
 
     def is_outdated(self, pool: Pool, pod: Seen) -> bool:
         """Whether a server's pod was made by another template than servers of its pool are made by now."""
@@ -213,18 +232,18 @@ class Pools:
         self._manifests.pop(ref, None)
         self._writer.forget(ref)
 
-    def _fleets(self) -> Mapping[str, _Fleet]:
-        fleets: dict[str, _Fleet] = {}
+    def _fleets(self) -> Mapping[Ref, _Fleet]:
+        fleets: dict[Ref, _Fleet] = {}
         by_labels = {
-            (site.pool.namespace, names.pool_digest(site.pool), _template_of(self._store, site)): site.name
+            (site.pool.namespace, names.pool_digest(site.pool), _template_of(self._store, site)): site.ref
             for site in self._sites.values()
         }
         for pod in self._store.all(PODS):
             if not is_server(pod) or pod.is_going or pods.has_ended(pod):
                 continue
-            name = by_labels.get((pod.namespace, pod.labels[names.POOL], pod.labels.get(names.TEMPLATE, "")))
-            if name is not None:
-                fleets.setdefault(name, _Fleet()).live.append(pod)
+            ref = by_labels.get((pod.namespace, pod.labels[names.POOL], pod.labels.get(names.TEMPLATE, "")))
+            if ref is not None and self._claims.pool_of_server(pod) is not None:
+                fleets.setdefault(ref, _Fleet()).live.append(pod)
         return fleets
 
     def _trouble(self, site: Site) -> str:
@@ -241,7 +260,8 @@ class Pools:
 def _servers_of(live: Seen) -> int:
     """What was last ordered: the annotation says it, also when somebody has scaled the Deployment since."""
     said = live.annotations.get(names.SERVERS, "")
-    return int(said) if said.isdecimal() else int(live.object["spec"].get("replicas", 1))
+    is_number = said.isdecimal() and len(said) <= _DIGITS
+    return min(int(said) if is_number else int(live.object["spec"].get("replicas", 1)), _MOST_SERVERS)
 
 
 def _template_of(store: Store, site: Site) -> str:

@@ -16,6 +16,7 @@ from forebay_operator.worlds.kubernetes.artifacts import Artifacts
 from forebay_operator.worlds.kubernetes.audit import Audit
 from forebay_operator.worlds.kubernetes.budgets import Budgets
 from forebay_operator.worlds.kubernetes.capacity import CapacityView, DeclaredDevices
+from forebay_operator.worlds.kubernetes.claims import Claims
 from forebay_operator.worlds.kubernetes.conversions import Conversions
 from forebay_operator.worlds.kubernetes.gateway_pods import GatewayPods, ListedGatewayPods, WatchedGatewayPods
 from forebay_operator.worlds.kubernetes.gateways import Gateways
@@ -84,10 +85,11 @@ class Reign:
         self._writer = Writer(means.api, store, self._newsroom.tell, changed, means.may_act)
         tokens = Tokens(mandate.token_key)
         models = Models(store, Troubles(self._writer))
-        pools = Pools(store, self._writer, mandate.installation, models.owner_of, now)
+        claims = Claims(self._newsroom.tell)
+        pools = Pools(store, self._writer, mandate.installation, models.owner_of, now, claims=claims)
         self._parts = Parts(
             models=models,
-            servers=Servers(store, tokens, now, changed, pools.is_outdated),
+            servers=Servers(store, tokens, now, changed, claims=claims, is_outdated=pools.is_outdated),
             pools=pools,
             budgets=Budgets(store, self._writer, mandate.installation.servers.max_unavailable, models.owner_of),
             conversions=Conversions(store, self._writer, mandate.installation, models.waiting_for, now),

@@ -12,8 +12,8 @@ from forebay_operator.domain.actions import LoadReplica, UnloadReplica
 from forebay_operator.domain.snapshot import Pool, Server
 from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import PODS
-from forebay_operator.manifests.pool import pool_of
 from forebay_operator.worlds.kubernetes import pods
+from forebay_operator.worlds.kubernetes.claims import Claims
 from forebay_operator.worlds.kubernetes.pod_server import PodServer
 from forebay_operator.worlds.kubernetes.store import Seen, Store
 from forebay_operator.worlds.orders import Contact
@@ -41,19 +41,21 @@ class Servers:
         tokens: Tokens,
         now: Callable[[], float],
         changed: Callable[[], None],
+        *,
+        claims: Claims,
         is_outdated: Callable[[Pool, Seen], bool] = lambda _pool, _pod: False,
     ) -> None:
         """`is_outdated`: whether a pod of a pool was made another way than they are made now."""
         self._is_outdated = is_outdated
         self._store = store
         self._tokens = tokens
+        self._claims = claims
         self._now = now
         self._changed = changed
         self._servers: dict[str, PodServer] = {}
         self._by_name: dict[str, PodServer] = {}
         self._pods_revision = -1
         self._http: aiohttp.ClientSession | None = None
-        self._pools: dict[str, Pool | None] = {}
 
     async def run(self) -> None:
         """Look at every server once a second until cancelled: in slots of 20 ms, so that one timer serves all."""
@@ -83,13 +85,13 @@ class Servers:
         if self._http is None or revision == self._pods_revision:
             return
         self._pods_revision = revision
-        present = {pod.uid: pod for pod in self._store.all(PODS) if is_server(pod) and not pods.has_ended(pod)}
+        present = self._present()
         for uid in self._servers.keys() - present.keys():
             self._servers.pop(uid).close()
-        for uid, pod in present.items():
-            if server := self._servers.get(uid) or self._new(pod, self._http):
-                server.follow(pod)
-                self._servers[uid] = server
+        for uid, (pod, pool) in present.items():
+            server = self._servers.get(uid) or self._new(pod, pool, self._http)
+            server.follow(pod)
+            self._servers[uid] = server
         self._by_name = {server.pod.name: server for server in self._servers.values()}
 
     @property
@@ -105,17 +107,39 @@ class Servers:
         return [server.seen() for server in self._servers.values()]
 
     def load(self, action: LoadReplica, artifact: str) -> None:
-        if server := self._by_name.get(action.server):
+        if server := self._server(action):
             server.load(action, artifact)
 
     def unload(self, action: UnloadReplica) -> None:
-        if server := self._by_name.get(action.server):
+        if server := self._server(action):
             server.unload(action)
 
-    def _new(self, pod: Seen, http: aiohttp.ClientSession) -> PodServer | None:
-        pool = self._pool_of(pod)
-        if pool is None:
-            return None
+    def _server(self, action: LoadReplica | UnloadReplica) -> PodServer | None:
+        """The server that an order is for: one of the model's own namespace."""
+        found = self._by_name.get(action.server)
+        return found if found is not None and found.pod.namespace == action.address.namespace else None
+
+    def _present(self) -> dict[str, tuple[Seen, Pool]]:
+        """By uid, the pods that are servers, with their pools. Of namesakes, which only several namespaces can have, it is
+        the first that was made: nobody hides a server by a pod of its name."""
+        found: dict[str, tuple[Seen, Pool]] = {}
+        for pod in self._store.all(PODS):
+            pool = self._claims.pool_of_server(pod) if is_server(pod) and not pods.has_ended(pod) else None
+            if pool is None:
+                continue
+            before = found.get(pod.name)
+            if before is None or self._age(pod) < self._age(before[0]):
+                found[pod.name] = pod, pool
+            if before is not None:
+                ignored = before[0] if found[pod.name][0] is pod else pod
+                self._claims.ignore(PODS, ignored, f"a server of the namespace {found[pod.name][0].namespace} has its name")
+        return {pod.uid: (pod, pool) for pod, pool in found.values()}
+
+    def _age(self, pod: Seen) -> tuple[str, bool, str]:
+        """Sorts the oldest first. Times of creation, which the API server writes, are whole seconds."""
+        return str(pod.metadata["creationTimestamp"]), pod.uid not in self._servers, pod.uid
+
+    def _new(self, pod: Seen, pool: Pool, http: aiohttp.ClientSession) -> PodServer:
         contact = Contact(http=http, token=self._tokens.of(pod.namespace), now=self._now, done=lambda: self._look_now(pod.uid))
         return PodServer(pod, pool, contact, self._changed, outdated=self._is_outdated(pool, pod))
 
@@ -123,12 +147,6 @@ class Servers:
         if server := self._servers.get(uid):
             server.look()
         self._changed()
-
-    def _pool_of(self, pod: Seen) -> Pool | None:
-        text = pod.annotations.get(names.POOL, "")
-        if text not in self._pools:
-            self._pools[text] = pool_of(text)
-        return self._pools[text]
 
 
 def is_server(pod: Seen) -> bool:
