@@ -226,6 +226,14 @@ def test_a_number_of_servers_that_somebody_wrote_is_bounded(scene: Scene, said: 
     assert len(scene.pools.unmade()) <= 10_000
 
 
+def test_a_pool_with_more_pods_than_it_should_have_lacks_no_server(scene: Scene) -> None:
+    scene.store.put(DEPLOYMENTS, a_deployment(OURS, 1))
+    for tail in ("aaaaa", "bbbbb", "ccccc"):
+        scene.store.put(PODS, a_server(OURS, f"{template(OURS, an_installation()).deployment}-5d4f8c-{tail}"))
+    scene.pools.adopt()
+    assert scene.pools.unmade() == []
+
+
 def test_a_server_without_a_pod_has_a_name_that_no_pod_has(scene: Scene) -> None:
     scene.store.put(DEPLOYMENTS, a_deployment(OURS))
     taken = f"{template(OURS, an_installation()).deployment}-0"

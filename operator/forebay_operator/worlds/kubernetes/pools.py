@@ -136,7 +136,7 @@ class Pools:
 
     def _free_names(self, site: Site, count: int, taken: Set[str]) -> list[str]:
         """For servers without pods: names that no pod of any namespace has, nor another such server."""
-        if not count:
+        if count <= 0:
             return []
         taken = taken | {pod.name for pod in self._store.all(PODS)}
         candidates = (f"{site.name}-{ordinal}" for ordinal in itertools.count())
