@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import socket
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +88,42 @@ def readers(server: Server) -> list[int]:
     assert all(b"forebay_runtime.protocol.reading" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found)
     assert found
     return found
+
+
+def test_large_requests_of_clients_that_left_are_not_read(server: Server) -> None:
+    text = json.dumps(numbers([ROWS, 2], [1.5] * (2 * ROWS)))
+    assert server.request("POST", "/v2/models/open/infer", text).status == 200
+    before = server.metric("nv_inference_count", model="open")
+    with stopped(readers(server)):
+        leave_after(server, f"POST /v2/models/open/infer HTTP/1.1\r\nContent-Length: {len(text)}\r\n\r\n{text}", count=3)
+    assert server.request("POST", "/v2/models/open/infer", text).status == 200
+    assert server.metric("nv_inference_count", model="open") == before + 1
+
+
+def leave_after(server: Server, request: str, count: int) -> None:
+    """Clients that send the request and leave; returns once the server has seen that."""
+    clients = [socket.create_connection(("127.0.0.1", server.http)) for _ in range(count)]
+    ports = [client.getsockname()[1] for client in clients]
+    for client in clients:
+        client.sendall(request.encode())
+        client.close()
+    wait_for(lambda: not open_connections(server.http, ports), "the server sees that its clients left")
+
+
+def open_connections(port: int, peers: Sequence[int]) -> list[str]:
+    """The rows of the kernel's table for sockets on the port that have not been closed."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ends = {(f"0100007F:{port:04X}", f"0100007F:{peer:04X}") for peer in peers}
+    return [row[1] for row in rows if (row[1], row[2]) in ends and row[3] in ("01", "08")]
+
+
+@contextmanager
+def stopped(pids: Sequence[int]) -> Generator[None]:
+    """Processes that stand still for the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)

@@ -4,10 +4,11 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from forebay_runtime.protocol import grpc_wire, infer_grpc
-from forebay_runtime.protocol.errors import InternalError, RequestError
+from forebay_runtime.protocol.errors import CancelledError, InternalError, RequestError
 from forebay_runtime.protocol.inference import Array, InferPlan, tensors
 from forebay_runtime.server import grpc_status
 from forebay_runtime.server.large_requests import LARGE, LargeRequests
@@ -35,7 +36,7 @@ class Waiter:
         self._done = threading.Lock()
         self._done.acquire()
         self.outcome: Outcome | None = None
-        self.cancel: Callable[[], None] | None = None
+        self.cancel: Callable[[], object] | None = None
         self.on_answer: Callable[[], None] | None = None
         self.request_id = ""
 
@@ -148,7 +149,8 @@ class GrpcInference:
         if len(description) > LARGE:
             task = asyncio.ensure_future(self._queue_large(description, raws, gateway, waiter))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            waiter.cancel = task.cancel
+            task.add_done_callback(partial(self._read_large, waiter))
             return
         target = infer_grpc.target(description)
         waiter.request_id = target.request_id
@@ -172,6 +174,11 @@ class GrpcInference:
         except Exception:
             _log.exception("request failed", protocol="grpc")
             waiter.set(InternalError("internal error, see the server's log"))
+
+    def _read_large(self, waiter: Waiter, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            waiter.set(CancelledError("the client went away"))
 
     def _execute(self, loaded: LoadedVersion, plan: InferPlan, raws: Raws, gateway: GatewayHeaders, waiter: Waiter) -> None:
         infer_grpc.check_raws(plan, raws, loaded.key.model)

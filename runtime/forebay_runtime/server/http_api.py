@@ -2,10 +2,8 @@
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -25,6 +23,7 @@ from forebay_runtime.protocol.signature import longest_json
 from forebay_runtime.server.http_connection import Exchange
 from forebay_runtime.server.http_routes import Handler, match
 from forebay_runtime.server.large_requests import LARGE, LargeRequests
+from forebay_runtime.server.work_threads import WorkThreads
 from forebay_runtime.service import descriptions, repository_orders
 from forebay_runtime.service.data_plane import DIRECT, DataPlane, GatewayHeaders, version_of
 from forebay_runtime.service.loaded_version import LoadedVersion
@@ -67,7 +66,7 @@ class HttpApi:
         self._large = large
         self._token = token
         self._tasks: set[asyncio.Task[None]] = set()
-        self._recoders = ThreadPoolExecutor(_RECODERS, thread_name_prefix="recode")
+        self._recoders = WorkThreads(_RECODERS, "recode")
         self._recoding = 0
         self.max_body_bytes = max_body_bytes
         self._handlers: dict[str, Handler] = {
@@ -115,15 +114,25 @@ class HttpApi:
         else:
             self._send(exchange, answer)
 
-    def _send(self, exchange: Exchange, answer: HttpAnswer | Awaitable[HttpAnswer | None] | None) -> None:
+    def _send(self, exchange: Exchange, answer: HttpAnswer | Coroutine[Any, Any, HttpAnswer | None] | None) -> None:
         if isinstance(answer, HttpAnswer):
             exchange.answer(answer)
         elif answer is not None:
-            task = asyncio.ensure_future(self._answer_later(exchange, answer))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(exchange, answer)
 
-    async def _answer_later(self, exchange: Exchange, answer: Awaitable[HttpAnswer | None]) -> None:
+    def _begin(self, exchange: Exchange, answer: Coroutine[Any, Any, HttpAnswer | None]) -> "asyncio.Task[None]":
+        task = asyncio.ensure_future(self._answer_later(exchange, answer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # It may never have begun.
+        task.add_done_callback(lambda _: answer.close())
+        return task
+
+    def _infer_later(self, exchange: Exchange, answer: Coroutine[Any, Any, HttpAnswer | None]) -> None:
+        """Go on with an inference later, or never where its client goes away: it must not keep what it brought."""
+        exchange.on_gone = self._begin(exchange, answer).cancel
+
+    async def _answer_later(self, exchange: Exchange, answer: Coroutine[Any, Any, HttpAnswer | None]) -> None:
         try:
             known = await answer
             if known is not None:
@@ -148,27 +157,26 @@ class HttpApi:
 
     # Inference.
 
-    def _infer(self, exchange: Exchange, values: Mapping[str, str]) -> Awaitable[None] | None:
+    def _infer(self, exchange: Exchange, values: Mapping[str, str]) -> None:
         coding = exchange.head.headers.get("content-encoding")
         if coding is not None:
-            return self._infer_compressed(exchange, values, coding)
-        return self._infer_plain(exchange, values, exchange.body)
+            self._infer_later(exchange, self._infer_compressed(exchange, values, coding))
+        else:
+            self._infer_plain(exchange, values, exchange.body)
 
     async def _infer_compressed(self, exchange: Exchange, values: Mapping[str, str], coding: str) -> None:
         self._find(exchange, values)
         body = await self._recoded(compression.decompress, exchange.body, coding, self.max_body_bytes)
-        later = self._infer_plain(exchange, values, body)
-        if later is not None:
-            await later
+        self._infer_plain(exchange, values, body)
 
-    def _infer_plain(self, exchange: Exchange, values: Mapping[str, str], body: memoryview) -> Awaitable[None] | None:
+    def _infer_plain(self, exchange: Exchange, values: Mapping[str, str], body: memoryview) -> None:
         loaded = self._find(exchange, values)
         length = _description_length(exchange, len(body))
         if length > LARGE:
             _check_length(loaded, length)
-            return self._infer_large(exchange, values, body, length)
-        self._execute(exchange, loaded, *_understand(loaded, length, body))
-        return None
+            self._infer_later(exchange, self._infer_large(exchange, values, body, length))
+        else:
+            self._execute(exchange, loaded, *_understand(loaded, length, body))
 
     async def _infer_large(self, exchange: Exchange, values: Mapping[str, str], body: memoryview, length: int) -> None:
         signature = self._find(exchange, values).signature
@@ -184,7 +192,7 @@ class HttpApi:
     def _execute(self, exchange: Exchange, loaded: LoadedVersion, plan: InferPlan, arrays: Mapping[str, Array]) -> None:
         def reply(outcome: Mapping[str, Array] | RequestError) -> None:
             if _takes_long(plan, outcome):
-                self._send(exchange, self._recoded(self._answer_at_once, exchange, loaded, plan, outcome))
+                self._infer_later(exchange, self._recoded(self._answer_at_once, exchange, loaded, plan, outcome))
                 return
             answer = _infer_answer(loaded, plan, outcome)
             coding = _coding(exchange, answer)
@@ -193,7 +201,7 @@ class HttpApi:
             elif answer.size <= _RECODED_AT_ONCE:
                 exchange.answer(_compressed(answer, coding))
             else:
-                self._send(exchange, self._recoded(_compressed, answer, coding))
+                self._infer_later(exchange, self._recoded(_compressed, answer, coding))
 
         call = self._data_plane.submit(loaded, plan, arrays, _gateway(exchange), reply)
         exchange.on_gone = lambda: loaded.batcher.cancel(call)
@@ -209,7 +217,7 @@ class HttpApi:
         """In a thread: what packs and unpacks megabytes must not keep others waiting."""
         self._recoding += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._recoders, partial(recode, *args, **kwargs))
+            return await self._recoders.run(recode, *args, **kwargs)
         finally:
             self._recoding -= 1
 

@@ -37,7 +37,7 @@ class Exchange:
         self._connection = connection
         self.head = head
         self.body = body
-        self.on_gone: Callable[[], None] | None = None
+        self.on_gone: Callable[[], object] | None = None
         """Called when the client goes away before the answer."""
 
     def answer(self, answer: HttpAnswer) -> None:

@@ -1,15 +1,15 @@
 """Triton's HTTP surface: which path and verb does what."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from forebay_runtime.protocol.http_answers import HttpAnswer
 from forebay_runtime.server.http_connection import Exchange
 
-Handler = Callable[[Exchange, Mapping[str, str]], HttpAnswer | Awaitable[HttpAnswer | None] | None]
+Handler = Callable[[Exchange, Mapping[str, str]], HttpAnswer | Coroutine[Any, Any, HttpAnswer | None] | None]
 """Answers a request; None: it will answer the exchange itself, later."""
 
 _MODEL: Final = r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[0-9]+))?"

@@ -1,13 +1,12 @@
 """Descriptions of requests too large to be read in the event loop, or by any thread of this process."""
 
-import asyncio
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, cast
 
 from forebay_runtime.protocol import reading
 from forebay_runtime.protocol.errors import UnavailableError
+from forebay_runtime.server.work_threads import WorkThreads
 from forebay_schema.logs import Logger
 
 _log = Logger(__name__)
@@ -21,21 +20,23 @@ class LargeRequests:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="large")
+        self._thread = WorkThreads(1, "large")
         self._closed = False
 
     async def read(self, function: str, description: bytes | memoryview, *rest: Any) -> Any:
-        """The result of a function of `protocol.reading`.
+        """The result of a function of `protocol.reading`; a caller that is cancelled while it waits holds nothing here.
 
         Raises:
             RequestError: it refused.
             UnavailableError: it did not live to the end: there was no memory for it.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, function, description, *rest)
+        if self._closed:
+            raise UnavailableError("Server exiting")
+        return await self._thread.run(self._read, function, description, *rest)
 
     def close(self) -> None:
         self._closed = True
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
         self._end()
 
     def _read(self, function: str, description: bytes | memoryview, *rest: Any) -> Any:
