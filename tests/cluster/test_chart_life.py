@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from chart_rendering import CHART, helm
+from chart_rendering import CHART, LOCAL, helm
 from cluster_api import Api, Json, eventually
 from cluster_control_plane import Access
 
-WITHOUT_DEFINITION = ("--set=crds.install=false", "--set=rbac.aggregate=false")
+WITHOUT_DEFINITION = ("--set=crds.install=false", "--set=rbac.aggregate=false", LOCAL)
 KINDS = {
     "/api/v1": ("configmaps", "persistentvolumeclaims", "secrets", "serviceaccounts", "services"),
     "/apis/apps/v1": ("deployments",),
@@ -17,6 +17,10 @@ KINDS = {
     "/apis/networking.k8s.io/v1": ("networkpolicies",),
     "/apis/policy/v1": ("poddisruptionbudgets",),
     "/apis/rbac.authorization.k8s.io/v1": ("roles", "rolebindings"),
+}
+CLUSTER_KINDS = {
+    "/apis/admissionregistration.k8s.io/v1": ("validatingadmissionpolicies", "validatingadmissionpolicybindings"),
+    "/apis/rbac.authorization.k8s.io/v1": ("clusterroles", "clusterrolebindings"),
 }
 
 
@@ -51,8 +55,8 @@ class Releases:
             for kind in kinds
             for each in self.api.all(f"{group}/namespaces/{self.namespace}/{kind}")
         ]
-        for kind in ("clusterroles", "clusterrolebindings"):
-            found += self.api.all(f"/apis/rbac.authorization.k8s.io/v1/{kind}")
+        for group, kinds in CLUSTER_KINDS.items():
+            found += [each for kind in kinds for each in self.api.all(f"{group}/{kind}")]
         ours = [each for each in found if self.namespace in (each["metadata"].get("annotations") or {}).values()]
         return [each["metadata"]["name"] for each in ours]
 

@@ -9,12 +9,17 @@ from typing import Final
 
 import yaml
 
-from chart_rendering import PLAIN, Json, find, objects, program
+from chart_rendering import NAMESPACE, PLAIN, Json, find, objects, program
 from cluster_api import Api
 from cluster_control_plane import Access
 
 OPERATOR: Final = "forebay-operator"
 _RIGHTS: Final = "/apis/rbac.authorization.k8s.io/v1"
+_ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
+_PLURALS: Final = {
+    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+}
 
 
 def kubectl(access: Access, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -86,8 +91,20 @@ def what(resource: str, group: str) -> str:
     return f"{kind}{'.' if group else ''}{group}{slash}{subresource}"
 
 
+def admission_objects(namespace: str) -> Iterator[tuple[str, Json]]:
+    """The policies for the operator that runs in this namespace, and their bindings; each with its plural."""
+    made = objects((PLAIN / "forebay.yaml").read_text(encoding="utf-8").replace(NAMESPACE, namespace))
+    for each in made:
+        if each["kind"].startswith("ValidatingAdmissionPolicy"):
+            each["metadata"]["name"] += f"-{namespace}"
+            if "policyName" in each["spec"]:
+                each["spec"]["policyName"] += f"-{namespace}"
+            yield _PLURALS[each["kind"]], each
+
+
 def operator_access(access: Access, namespace: str, folder: Path) -> Access:
-    """The cluster as the operator of the chart sees it that runs in this namespace: with its account, and its rights only."""
+    """The cluster as the operator of the chart sees it that runs in this namespace: with its account, its rights only, and the
+    policies that bind it."""
     account = {"kind": "ServiceAccount", "name": OPERATOR, "namespace": namespace}
     accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
     access.api.create(accounts, {"metadata": {"name": OPERATOR}})
@@ -99,6 +116,8 @@ def operator_access(access: Access, namespace: str, folder: Path) -> Access:
         place = _RIGHTS if kind == "ClusterRole" else f"{_RIGHTS}/namespaces/{namespace}"
         access.api.create(f"{place}/{kind.lower()}s", own)
         access.api.create(f"{place}/{kind.lower()}bindings", binding)
+    for plural, policy in admission_objects(namespace):
+        access.api.create(f"{_ADMISSION}/{plural}", policy)
     asked = access.api.create(f"{accounts}/{OPERATOR}/token", {"spec": {"expirationSeconds": 3600}})
     return Access(_kubeconfig(access, asked["status"]["token"], folder), access.api)
 
@@ -112,9 +131,11 @@ def _kubeconfig(access: Access, token: str, folder: Path) -> Path:
 
 
 def forget_operator_access(access: Access, namespace: str) -> None:
-    """Take its cluster-wide rights away again."""
+    """Take its cluster-wide rights away again, and its policies."""
     for kind in ("clusterroles", "clusterrolebindings"):
         access.api.delete(f"{_RIGHTS}/{kind}/{OPERATOR}-{namespace}")
+    for plural, policy in admission_objects(namespace):
+        access.api.delete(f"{_ADMISSION}/{plural}/{policy['metadata']['name']}")
 
 
 def calls_of(audit_log: Path, account: str) -> Iterator[tuple[str, str, int]]:

@@ -21,10 +21,13 @@ NAMESPACE: Final = "forebay-system"
 
 Json = dict[str, Any]
 
+LOCAL: Final = "--set=images.local=true"
+"""What has to be said where no registry is."""
+
 VALUE_SETS: Final = {"default": None} | {
     path.name.removesuffix("-values.yaml"): path for path in sorted((CHART / "ci").glob("*-values.yaml"))
 }
-"""Names of value sets, and their files; the first is the chart's own values."""
+"""Names of value sets, and their files; the first is the chart's own values, and `LOCAL`."""
 
 
 def program(name: str, remedy: str) -> str:
@@ -46,7 +49,7 @@ def helm(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str
 def render(value_set: str = "default", *arguments: str) -> str:
     """All of the chart's objects, as YAML."""
     file = VALUE_SETS[value_set]
-    values = ["--values", str(file)] if file else []
+    values = ["--values", str(file)] if file else [LOCAL]
     return helm("template", RELEASE, str(CHART), "--namespace", NAMESPACE, *values, *arguments).stdout
 
 

@@ -194,4 +194,29 @@ prometheus.io/path: /metrics
 {{- if and (hasPrefix "file://" .Values.store.uri) .Values.store.secret }}
 {{- fail "store.secret has no meaning for a file:// store: remove it" }}
 {{- end }}
+{{- range $value, $name := dict "store.secret" .Values.store.secret "store.server.secret" .Values.store.server.secret "operator.keySecret" .Values.operator.keySecret }}
+{{- if has $name (list "forebay-store" "forebay-repository-token") }}
+{{- fail (printf "%s is %q, which is the name of a Secret that the operator makes itself, and would overwrite: choose another name" $value $name) }}
+{{- end }}
+{{- end }}
+{{- range $component := list "operator" "gateway" }}
+{{- $account := (index $.Values $component).serviceAccount }}
+{{- if and (not $account.create) (has $account.name (list "" "default")) }}
+{{- fail (printf "%s.serviceAccount.create is false and its name %q: the rights of the %s would go to every pod of the namespace; set %s.serviceAccount.name to an account of its own" $component $account.name $component $component) }}
+{{- end }}
+{{- end }}
+{{- include "forebay.imageChecks" . }}
+{{- end -}}
+
+{{- /* Images whose names say no registry would come from Docker Hub, where nobody publishes them, or somebody else. */ -}}
+{{- define "forebay.imageChecks" -}}
+{{- if not (or .Values.images.local (eq .Values.images.pullPolicy "Never")) }}
+{{- $ours := pick .Values.images "operator" "gateway" "runtime" "runtimeGpu" "convertSklearn" }}
+{{- range $image := concat (values $ours) (values .Values.conversions.images) }}
+{{- $image = include "forebay.image" (list $ $image) }}
+{{- if and (not $.Values.images.registry) (not (regexMatch "^(localhost|[^/]*[.:][^/]*)/" $image)) }}
+{{- fail (printf "nothing is published as %s: set images.registry to the registry that you pushed Forebay's images to, for example registry.example.com/ml, or images.local=true if all nodes have them already" $image) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end -}}

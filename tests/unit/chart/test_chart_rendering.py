@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from chart_rendering import (
     CHART,
+    LOCAL,
     NAMESPACE,
     RELEASE,
     VALUE_SETS,
@@ -40,7 +41,7 @@ def rendered(request: pytest.FixtureRequest) -> list[Json]:
 def test_helm_finds_nothing_to_object_to(value_set: str) -> None:
     file = VALUE_SETS[value_set]
 
-    made = helm("lint", "--strict", "--quiet", str(CHART), *(["--values", str(file)] if file else []), check=False)
+    made = helm("lint", "--strict", "--quiet", str(CHART), *(["--values", str(file)] if file else [LOCAL]), check=False)
 
     assert (made.returncode, made.stdout.strip()) == (0, ""), made.stderr
 
@@ -74,6 +75,12 @@ def test_helm_finds_nothing_to_object_to(value_set: str) -> None:
         ("store.secret=a/b", "does not match pattern"),
         ("images.operator=", "does not match pattern"),
         ("fullnameOverride=1st", "does not match pattern"),
+        ("images.registry=", "set images.registry to the registry that you pushed Forebay's images to"),
+        ("images.operator=registry.example.com/operator:1", "nothing is published as forebay/"),
+        ("operator.serviceAccount.create=false", "set operator.serviceAccount.name to an account of its own"),
+        ("gateway.serviceAccount.create=false", "set gateway.serviceAccount.name to an account of its own"),
+        ("operator.keySecret=forebay-repository-token", "a Secret that the operator makes itself"),
+        ("store.server.secret=forebay-store", "a Secret that the operator makes itself"),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(setting: str, said: str) -> None:
@@ -84,11 +91,20 @@ def test_a_release_whose_name_no_service_may_have_is_told_what_to_set() -> None:
     made = helm("template", "v1.2", str(CHART), check=False)
 
     assert "names of Services begin with a letter and have no dots; set fullnameOverride" in made.stderr
-    assert helm("template", "v1.2", str(CHART), "--set=fullnameOverride=v1-2").stdout
+    assert helm("template", "v1.2", str(CHART), "--set=fullnameOverride=v1-2", LOCAL).stdout
 
 
 def test_the_stores_of_its_own_and_of_yours_exclude_each_other() -> None:
     assert "set one of them" in refusal("store.uri=s3://bucket", "store.server.secret=s")
+
+
+def test_the_secret_of_a_store_of_ones_own_is_not_one_that_the_operator_makes() -> None:
+    assert "store.secret is" in refusal("store.uri=s3://bucket", "store.secret=forebay-store")
+
+
+@pytest.mark.parametrize("said", ["images.registry=registry.example.com", "images.local=true", "images.pullPolicy=Never"])
+def test_images_are_in_a_registry_or_on_the_nodes(said: str) -> None:
+    assert helm("template", RELEASE, str(CHART), f"--set={said}").stdout
 
 
 def test_every_container_is_bounded_and_confined(rendered: list[Json]) -> None:
@@ -340,7 +356,7 @@ def test_the_definition_outlives_the_release() -> None:
 def test_the_request_in_the_notes_works() -> None:
     """The model is taken, and its answer is the one that they promise."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    made = helm("install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--dry-run=client", "--hide-secret")
+    made = helm("install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--dry-run=client", "--hide-secret", LOCAL)
     notes = made.stdout.partition("NOTES:")[2]
     manifest = notes.partition("<<'END'\n")[2].partition("\nEND\n")[0]
     request: Json = json.loads(notes.partition("--data '")[2].partition("'")[0])

@@ -37,3 +37,9 @@
   resourceNames: [forebay-repository-token, forebay-store]
   verbs: [create, patch]
 {{- end -}}
+
+{{- /* Whether a request is this release's operator's. */ -}}
+{{- define "forebay.isOperator" -}}
+- name: is-operator
+  expression: request.userInfo.username == 'system:serviceaccount:{{ .Release.Namespace }}:{{ include "forebay.operatorAccount" . }}'
+{{- end -}}
