@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from forebay_runtime.protocol import reading
-from forebay_runtime.protocol.errors import UnavailableError
+from forebay_runtime.protocol.errors import RequestError, UnavailableError
 from forebay_runtime.server.work_threads import WorkThreads
 from forebay_schema.logs import Logger
 
@@ -28,7 +29,7 @@ class LargeRequests:
 
         Raises:
             RequestError: it refused.
-            UnavailableError: it did not live to the end: there was no memory for it.
+            UnavailableError: it could not be started, or did not live to the end: there was no memory for it.
         """
         if self._closed:
             raise UnavailableError("Server exiting")
@@ -41,12 +42,18 @@ class LargeRequests:
 
     def _read(self, function: str, description: bytes | memoryview, *rest: Any) -> Any:
         for _ in range(_TRIES):
-            process = self._running()
             try:
+                process = self._running()
                 return reading.ask(cast(Any, process.stdin), cast(Any, process.stdout), function, description, *rest)
+            except RequestError:
+                raise
             except (EOFError, OSError) as error:
                 _log.warning("the reader of large requests ended", reason=repr(error), bytes=len(description))
                 self._end()
+            except BaseException:
+                # Whatever is left in the pipes would be taken for the answer to the next question.
+                self._end()
+                raise
         raise UnavailableError(
             f"the request's description of {len(description)} bytes could not be read, probably for want of memory:"
             " send tensors in binary form"
@@ -57,7 +64,8 @@ class LargeRequests:
             raise UnavailableError("Server exiting")
         if self._process is None:
             command = [sys.executable, "-m", "forebay_runtime.protocol.reading"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            # A session of its own: Ctrl-C is for the server, which answers what it has begun. The reader ends with its input.
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         return self._process
 
     def _end(self) -> None:
@@ -65,3 +73,7 @@ class LargeRequests:
         if process is not None:
             process.kill()
             process.wait()
+            for pipe in (process.stdin, process.stdout):
+                # What could not be written has nobody to read it.
+                with suppress(OSError):
+                    cast(Any, pipe).close()

@@ -29,15 +29,15 @@ async def test_work_that_is_cancelled_while_it_waits_holds_nothing_and_is_never_
     kept = [weakref.ref(body) for body in bodies]
     waiting = [asyncio.ensure_future(work(bodies.pop())) for _ in range(3)]
     await asyncio.sleep(0)
-    for task in waiting:
-        task.cancel()
+    cancelled = [task.cancel() for task in waiting]
     await asyncio.wait(waiting)
-    del task, waiting
+    del waiting
     still_kept = [ref() for ref in kept if ref() is not None]
     end.set()
     await holding
     await threads.run(done.append, "the last")
     threads.close()
+    assert cancelled == [True] * 3
     assert (still_kept, done) == ([], ["the last"])
 
 
