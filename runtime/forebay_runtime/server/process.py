@@ -15,7 +15,7 @@ from typing import Final
 from forebay_runtime.engine.artifacts import ArtifactCache
 from forebay_runtime.engine.devices import Device, machine_memory, open_device, resident_bytes
 from forebay_runtime.engine.model_files import ModelRepository
-from forebay_runtime.engine.onnx_session import share_memory
+from forebay_runtime.engine.onnx_session import share_memory, shrink
 from forebay_runtime.server.grpc_api import GrpcApi
 from forebay_runtime.server.grpc_inference import GrpcInference
 from forebay_runtime.server.grpc_server import GrpcServer
@@ -171,7 +171,7 @@ def _memory_bound(device: Device, requests: RequestMemory) -> MemoryBound:
     limit = int(machine_memory() * _MOST_MEMORY)
     if device.kind == "cpu":
         limit = min(limit, resident_bytes() + device.total_bytes + requests.limit_bytes + _BESIDE_MODELS)
-    return MemoryBound(limit, resident_bytes)
+    return MemoryBound(limit, resident_bytes, shrink)
 
 
 def _grpc(

@@ -25,17 +25,14 @@ class StoppableModel(Protocol):
         """Make the run that is under way fail soon."""
         ...
 
-    def shrink(self) -> None:
-        """Give memory that is kept for later runs back to the system; other runs go on meanwhile."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class MemoryBound:
-    """What the process may take; `used_bytes` says what it takes now."""
+    """What the process may take; `used_bytes` says what it takes now, `shrink` gives back what is kept for later runs."""
 
     limit_bytes: int
     used_bytes: Callable[[], int]
+    shrink: Callable[[], None]
 
 
 class WatchedModel:
@@ -46,6 +43,7 @@ class WatchedModel:
         self._lock = threading.Lock()
         self._began: float | None = None
         self._stopped: tuple[float, RequestError] | None = None
+        self._makes_room = False
         self._limit_s = limit_s
         self._grace_s = grace_s
         self._name = name
@@ -63,6 +61,7 @@ class WatchedModel:
         with self._lock:
             self._began = time.monotonic()
             self._stopped = None
+            self._makes_room = False
         try:
             return self._model.run(output_names, inputs)
         except Exception:
@@ -77,6 +76,11 @@ class WatchedModel:
     def began(self) -> float | None:
         """When the run that is under way began, by the monotonic clock; None: there is none, or it is being stopped."""
         return self._began if self._stopped is None else None
+
+    @property
+    def making_room(self) -> bool:
+        """Whether a run that was stopped by `make_room` is still under way, and may yet end."""
+        return self._makes_room and self._began is not None and not self.given_up
 
     def look(self, now: float) -> None:
         """Called now and then by the watch: stop a run that has taken too long, give up one that cannot be stopped."""
@@ -96,17 +100,15 @@ class WatchedModel:
         if on_given_up is not None:
             on_given_up(error)
 
-    def stop(self, now: float, error: RequestError) -> None:
-        """Stop the run that is under way, if there is one; its requests are answered with the error."""
+    def make_room(self, now: float, error: RequestError) -> None:
+        """Stop the run that is under way, if there is one, for its memory; its requests are answered with the error."""
         with self._lock:
             if self._began is not None and self._stopped is None:
+                self._makes_room = True
                 self._stop(now, error)
 
     def interrupt(self) -> None:
         self._model.interrupt()
-
-    def shrink(self) -> None:
-        self._model.shrink()
 
     def _stop(self, now: float, error: RequestError) -> None:
         self._stopped = (now, error)
@@ -156,13 +158,20 @@ class RunWatch:
         bound = self._memory
         if bound is None or bound.used_bytes() <= bound.limit_bytes:
             return
-        for model in tuple(self._models):
-            model.shrink()
+        if any(model.making_room for model in tuple(self._models)):
+            # What it has taken comes back when it has ended; until then no other is known to be too many.
+            return
+        bound.shrink()
         used = bound.used_bytes()
-        running = [(model.began, index, model) for index, model in enumerate(self._models)]
-        oldest = min(((began, index, model) for began, index, model in running if began is not None), default=None)
+        oldest = _longest_running(tuple(self._models))
         if used > bound.limit_bytes and oldest is not None:
-            oldest[2].stop(now, _too_much(used, bound.limit_bytes))
+            oldest.make_room(now, _too_much(used, bound.limit_bytes))
+
+
+def _longest_running(models: Sequence[WatchedModel]) -> WatchedModel | None:
+    running = [(model.began, index, model) for index, model in enumerate(models)]
+    oldest = min(((began, index, model) for began, index, model in running if began is not None), default=None)
+    return oldest[2] if oldest is not None else None
 
 
 def _too_long(limit_s: float) -> RunTimeoutError:

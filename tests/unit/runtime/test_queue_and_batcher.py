@@ -62,9 +62,6 @@ class Stoppable:
     def interrupt(self) -> None:
         """Nothing to stop."""
 
-    def shrink(self) -> None:
-        """Nothing to give."""
-
 
 class Endless:
     """Runs in the event loop's thread until it is interrupted; in other threads it answers at once."""
@@ -82,9 +79,6 @@ class Endless:
     def interrupt(self) -> None:
         self._interrupted.set()
 
-    def shrink(self) -> None:
-        """Nothing to give."""
-
 
 class Stuck:
     """Takes its time with negative numbers, and cannot be stopped."""
@@ -99,9 +93,6 @@ class Stuck:
 
     def interrupt(self) -> None:
         """It does not listen."""
-
-    def shrink(self) -> None:
-        """Nothing to give."""
 
 
 WATCH = InlineWatch()
@@ -309,7 +300,11 @@ async def test_a_run_that_does_not_end_is_answered_and_others_run_in_its_place()
 
 async def test_memory_beyond_what_may_be_taken_stops_the_run_that_has_taken_longest() -> None:
     taken = [1]
-    runs, model, outcomes = RunWatch(60.0, MemoryBound(10, lambda: taken[0]), grace_s=0.2), Stuck(), list[Outcome]()
+    runs, model, outcomes = (
+        RunWatch(60.0, MemoryBound(10, lambda: taken[0], lambda: None), grace_s=0.2),
+        Stuck(),
+        list[Outcome](),
+    )
     batcher = Batcher(BatchPolicy(1), CallQueue(QueuePolicy()), threads_of(model, runs=runs), Statistics())
     batcher.submit(a_call(-1.0, outcomes=outcomes))
     await asyncio.sleep(0)

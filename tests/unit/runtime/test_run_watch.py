@@ -15,7 +15,7 @@ from forebay_runtime.domain.pace import UNPACED
 from forebay_runtime.protocol.errors import RequestError, RunTimeoutError
 from forebay_runtime.protocol.inference import Array
 from forebay_runtime.service.instances import Batch, BatchResult, ThreadInstances
-from forebay_runtime.service.run_watch import RunWatch, WatchedModel
+from forebay_runtime.service.run_watch import MemoryBound, RunWatch, WatchedModel
 
 LONG_S = 1e6
 """Limits that nothing reaches but by the times that the tests tell."""
@@ -36,9 +36,6 @@ class Held:
 
     def interrupt(self) -> None:
         """It does not listen."""
-
-    def shrink(self) -> None:
-        """Nothing to give."""
 
 
 class LockThenHook:
@@ -190,3 +187,40 @@ def test_a_failure_of_the_look_at_one_run_keeps_no_other_from_being_looked_at(mo
         model.end.release()
         runner.join(60)
     assert stopped.is_set()
+
+
+class Stops(Held):
+    """Remembers that it was to stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped = threading.Event()
+
+    def interrupt(self) -> None:
+        self.stopped.set()
+
+
+def test_no_second_run_is_stopped_for_its_memory_before_the_first_has_ended() -> None:
+    taken, shrunk = [1], list[int]()
+    watch = RunWatch(LONG_S, MemoryBound(10, lambda: taken[0], lambda: shrunk.append(taken[0])), grace_s=LONG_S)
+    models = [Stops() for _ in range(3)]
+    runners = [threading.Thread(target=watch.watched(model, LONG_S, "m").run, args=((), X)) for model in models]
+    for runner, model in zip(runners, models, strict=True):
+        runner.start()
+        assert model.began.acquire(timeout=60)
+    taken[0] = 11
+    for _ in range(3):
+        watch.look(time.monotonic())
+    while_it_ends = [model.stopped.is_set() for model in models]
+    models[0].end.release()
+    runners[0].join(60)
+    for _ in range(3):
+        watch.look(time.monotonic())
+    afterwards = [model.stopped.is_set() for model in models]
+    watch.stop()
+    for model in models:
+        model.end.release()
+    for runner in runners:
+        runner.join(60)
+    assert (while_it_ends, afterwards) == ([True, False, False], [True, True, False])
+    assert shrunk
