@@ -85,6 +85,16 @@ ACCEPTED = (
         )
     ),
     Accepted("a tiny model inside", an_object({"model.source.uri": "data:;base64,AAAA", "model.format": "onnx"})),
+    Accepted(
+        "the largest model and samples inside",
+        an_object(
+            {
+                "model.source.uri": a_data_uri(131072),
+                "model.format": "onnx",
+                "verification.samples.uri": a_data_uri(65536),
+            }
+        ),
+    ),
     Accepted("the largest model inside", an_object({"model.source.uri": a_data_uri(131072), "model.format": "onnx"})),
     Accepted("the longest URI", an_object({"model.source.uri": "s3://" + "m" * 2038 + ".onnx"})),
     Accepted("a digest", an_object({"model.source.sha256": "0123456789abcdef" * 4})),
@@ -230,6 +240,18 @@ REFUSED = (
         an_object({"model.source.uri": a_data_uri(131073), "model.format": "onnx"}),
         "spec.model.source.uri",
         "put the file into a bucket",
+    ),
+    Refused(
+        "a model and samples inside that are too large together",
+        an_object(
+            {
+                "model.source.uri": a_data_uri(131072),
+                "model.format": "onnx",
+                "verification.samples.uri": a_data_uri(65537),
+            }
+        ),
+        "spec.verification.samples.uri",
+        "put one of the files into a bucket",
     ),
     Refused(
         "a URI that is too long",

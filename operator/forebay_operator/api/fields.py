@@ -37,6 +37,8 @@ _MULTIPLES: Final = {
 
 MAX_DATA_URI: Final = 128 * 1024
 """Characters. An object must fit into etcd, and twice into `kubectl apply`, whose annotation takes 256 KiB."""
+MAX_DATA_URIS: Final = 192 * 1024
+"""Characters of two together: an order of a conversion is an annotation, and all of a pod's take 256 KiB."""
 _MAX_URI: Final = 2048
 _MAX_SHORT: Final = 32
 

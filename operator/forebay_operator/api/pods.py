@@ -82,7 +82,7 @@ class PodTemplate(ApiModel):
     """What is different about the server pods of an exclusive model."""
 
     node_selector: _Labels | None = None
-    """Labels that a node must have."""
+    """Labels that a node must have, beside those that the installation and the device ask for, which cannot be changed."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] | None = None
     """Taints of nodes that the pods bear."""
     resources: Resources | None = None

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from forebay_operator.api.fields import (
+    MAX_DATA_URIS,
     CountOrAuto,
     Distinct,
     DurationText,
@@ -297,6 +298,15 @@ class ModelDeploymentSpec(ApiModel):
 
     rules = (
         Rule["ModelDeploymentSpec"](
+            "!self.model.source.uri.startsWith('data:') || !has(self.verification.samples) ||"
+            " !self.verification.samples.uri.startsWith('data:') ||"
+            f" self.model.source.uri.size() + self.verification.samples.uri.size() <= {MAX_DATA_URIS}",
+            f"the data: URIs of the model and its samples have at most {MAX_DATA_URIS} characters (192 KiB) together:"
+            " put one of the files into a bucket and name it as s3://…",
+            lambda spec: spec.data_characters <= MAX_DATA_URIS,
+            "verification.samples.uri",
+        ),
+        Rule["ModelDeploymentSpec"](
             "!(has(self.replicas) && has(self.autoscaling))",
             "replicas and autoscaling exclude each other: remove replicas, or remove autoscaling to set the number by hand",
             lambda spec: spec.replicas is None or spec.autoscaling is None,
@@ -316,3 +326,10 @@ class ModelDeploymentSpec(ApiModel):
             "serving.provider",
         ),
     )
+
+    @property
+    def data_characters(self) -> int:
+        """Of the files that are written into the object itself."""
+        samples = self.verification.samples
+        uris = (self.model.source.uri, samples.uri if samples else "")
+        return sum(len(uri) for uri in uris if uri.startswith("data:"))

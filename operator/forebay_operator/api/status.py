@@ -177,7 +177,8 @@ class ModelDeploymentStatus(ApiModel):
     ready_replicas: _Count | None = None
     """Replicas that answer."""
     selector: Annotated[str, Field(max_length=512)] | None = None
-    """Label selector of the servers, for the scale subresource."""
+    """Label selector of the servers' pods, for the scale subresource. Only where the model is exclusive: no label finds
+    servers that models share."""
     summary: _Sentence | None = None
     """The state in one sentence, with what to do where something is to be done."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), Keyed("type")] | None = None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from forebay_operator.domain import conditions, diagnosis, findings, revisions, summaries
+from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.outcome import Outcome
 from forebay_operator.domain.status import (
     DeploymentStatus,
@@ -69,7 +70,7 @@ def _build(
         revision=shown.number,
         replicas=sum(each.is_coming_or_here for each in outcome.staying),
         ready_replicas=len(outcome.ready),
-        selector=f"forebay.dev/model={deployment.address.name}",
+        selector=_selector(deployment),
         summary=summary,
         conditions=conditions.merge(before.conditions if before else (), found, deployment.generation, now),
         traffic=outcome.route.versions,
@@ -79,6 +80,13 @@ def _build(
         provider=_provider(outcome, before),
         scaling=_scaling(outcome, before.scaling if before else None, queue, now),
     )
+
+
+def _selector(deployment: Deployment) -> str:
+    """Finds the pods of an exclusive model's servers. No label finds those of a model that shares servers."""
+    if not deployment.spec.placement.exclusive:
+        return ""
+    return f"app.kubernetes.io/component=server,forebay.dev/model={deployment.address.name}"
 
 
 def shown_revision(outcome: Outcome) -> RevisionRecord:

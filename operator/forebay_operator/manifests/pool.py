@@ -114,7 +114,8 @@ def _pod_metadata(pool: Pool, installation: Installation, changes: Json) -> Json
 
 def _pod_spec(pool: Pool, installation: Installation, changes: Json) -> Json:
     settings = installation.servers
-    selector = {**settings.node_selector, **_selector(pool.device), **changes.get("nodeSelector", {})}
+    # A model narrows where its servers go; it does not leave the nodes that were meant for them.
+    selector = {**changes.get("nodeSelector", {}), **settings.node_selector, **_selector(pool.device)}
     tolerations = [*_tolerations(pool.device), *settings.tolerations, *changes.get("tolerations", [])]
     return {
         **security.pod(),

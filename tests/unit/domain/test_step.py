@@ -409,6 +409,14 @@ def test_replicas_are_swapped_one_at_a_time_while_the_others_serve() -> None:
     assert world.ready() == [2, 2]
 
 
+def test_a_selector_finds_the_pods_of_an_exclusive_model_and_there_is_none_for_servers_that_models_share() -> None:
+    world = a_settled_world()
+    assert world.status().selector == ""
+    world.change(DIGITS, placement=Placement(exclusive=True))
+    world.settle()
+    assert world.status().selector == "app.kubernetes.io/component=server,forebay.dev/model=digits"
+
+
 def test_a_model_that_becomes_exclusive_moves_to_a_server_of_its_own() -> None:
     world = a_world(a_deployment(), a_deployment(OTHER), settings=Settings(server_idle_s=5.0))
     world.settle()

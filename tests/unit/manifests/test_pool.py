@@ -102,6 +102,14 @@ def test_the_pool_of_one_model_belongs_to_it_and_has_its_pod_template() -> None:
     assert labels["app.kubernetes.io/component"] == "server"
 
 
+def test_the_nodes_that_the_installation_and_the_device_ask_for_are_not_a_models_to_change() -> None:
+    settings = ServerSettings(cpu_image="c", gpu_image="g", node_selector={"tier": "models"})
+    asked = {"nodeSelector": {"tier": "billing", "nvidia.com/gpu.product": "NVIDIA-H100", "zone": "a"}}
+    pool = a_pool(GPU, exclusive="digits", template=json.dumps(asked))
+    made = deployment(template(pool, an_installation(servers=settings)), 1, None)
+    assert _pod(made)["nodeSelector"] == {"tier": "models", "nvidia.com/gpu.product": "NVIDIA-L4", "zone": "a"}
+
+
 def test_the_stores_volume_or_credentials_are_there_only_where_they_are_needed() -> None:
     on_volume = an_installation(store=StoreSettings(uri="file:///store", claim="models"))
     made = deployment(template(a_pool(), on_volume), 1, None)
