@@ -8,6 +8,7 @@ from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import EVENTS, Json, Kind
 
 _MOST_NOTE = 1024
+"""Bytes, as API servers count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class News:
 
 def event(subject: Subject, news: News, reporter: str, now: float) -> Json:
     """`reporter`: this process's name."""
-    note = news.note if len(news.note) <= _MOST_NOTE else f"{news.note[: _MOST_NOTE - 1]}…"
+    note = _fitting(news.note)
     return {
         "apiVersion": EVENTS.api_version,
         "kind": EVENTS.name,
@@ -54,3 +55,12 @@ def event(subject: Subject, news: News, reporter: str, now: float) -> Json:
             "uid": subject.uid,
         },
     }
+
+
+def _fitting(note: str) -> str:
+    encoded = note.encode(errors="replace")
+    if len(encoded) <= _MOST_NOTE:
+        return encoded.decode()
+    end = "…"
+    # What is left of a character that is cut goes with it.
+    return encoded[: _MOST_NOTE - len(end.encode())].decode(errors="ignore") + end

@@ -10,6 +10,8 @@ from forebay_operator.manifests.kinds import EVENTS, Json
 from forebay_operator.worlds.kubernetes.api_server import ApiServer, RefusedError, UnreachableError
 
 _KEPT: Final = 4096
+_AGAIN_S: Final = 3600.0
+"""After which the same is told again: API servers keep Events for an hour, where they are not told otherwise."""
 _MOST_WAITING: Final = 200
 
 
@@ -21,16 +23,23 @@ class Newsroom:
         self._api = api
         self._reporter = reporter
         self._now = now
-        self._told: OrderedDict[str, None] = OrderedDict()
+        self._told: OrderedDict[str, float] = OrderedDict()
+        """When each was told last."""
         self._waiting: asyncio.Queue[Json] = asyncio.Queue(_MOST_WAITING)
 
     def tell(self, subject: Subject, news: News) -> None:
         """Tell, unless it was told lately. Where too much happens at once, the rest goes untold."""
-        manifest = event(subject, news, self._reporter, self._now())
+        now = self._now()
+        manifest = event(subject, news, self._reporter, now)
         name = manifest["metadata"]["name"]
-        if name in self._told or self._waiting.full():
+        before = self._told.get(name)
+        if (before is not None and now - before < _AGAIN_S) or self._waiting.full():
             return
-        self._told[name] = None
+        if before is not None:
+            # The one before may still be there.
+            manifest["metadata"]["name"] = f"{name}.{int(now // _AGAIN_S)}"
+        self._told[name] = now
+        self._told.move_to_end(name)
         if len(self._told) > _KEPT:
             self._told.popitem(last=False)
         self._waiting.put_nowait(manifest)
