@@ -19,8 +19,25 @@ from forebay_operator.manifests import installation
 from forebay_operator.worlds.gpu_memory import usable_bytes
 from forebay_operator.worlds.kubernetes.capacity import DeclaredDevices
 from forebay_operator.worlds.kubernetes.lease import Terms
+from forebay_schema.logs import Logger
 
 _LEAST_KEY: Final = 16
+_OPENS_A_STORE: Final = frozenset(
+    {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_CA_BUNDLE",
+        "AWS_REQUEST_CHECKSUM_CALCULATION",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION",
+    }
+)
+"""Variables that are handed on to every namespace with models. What else is in the Secret is nobody's there."""
+_log: Final = Logger("forebay.settings")
 _STOPPING_S: Final = 2.0
 """What an operator may take to stop when it cannot renew its Lease."""
 _MIB: Final = 1 << 20
@@ -244,7 +261,8 @@ def read_key(path: Path) -> bytes:
 
 
 def read_store_credentials(folder: Path | None) -> dict[str, str]:
-    """The variables that open the store: a folder of files, each named like its variable, as Secrets are mounted.
+    """The variables that open the store: a folder of files, each named like its variable, as Secrets are mounted. Others are
+    left out, with a warning.
 
     Raises:
         SettingsError: it cannot be read.
@@ -253,9 +271,14 @@ def read_store_credentials(folder: Path | None) -> dict[str, str]:
         return {}
     try:
         files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-        return {path.name: path.read_text(encoding="utf-8").strip() for path in files}
-    except OSError as error:
-        raise SettingsError(f"the store's credentials {folder} cannot be read: {error.strerror}") from None
+        found = {path.name: path.read_text(encoding="utf-8").strip() for path in files if path.name in _OPENS_A_STORE}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the store's credentials {folder} cannot be read: {error}") from None
+    ignored = [path.name for path in files if path.name not in found]
+    if ignored:
+        remedy = f"keep them in another Secret; a store is opened by {', '.join(sorted(_OPENS_A_STORE))}"
+        _log.warning("some of the store's credentials are ignored", ignored=", ".join(ignored), remedy=remedy)
+    return found
 
 
 def _bytes(text: str, field: str) -> int:
