@@ -22,7 +22,7 @@ from forebay_operator.worlds.kubernetes.pools import Pools
 from forebay_operator.worlds.kubernetes.servers import Servers, Tokens
 from forebay_operator.worlds.kubernetes.store import Seen, Store
 from forebay_operator.worlds.kubernetes.writer import Writer
-from kubernetes_builders import CPU, Json, a_pool, an_installation, an_object, changed
+from kubernetes_builders import CPU, GPU, Json, a_pool, an_installation, an_object, changed
 
 OURS = a_pool(CPU, namespace="team-a")
 THEIRS = a_pool(CPU, namespace="team-b")
@@ -118,6 +118,19 @@ async def test_a_pod_that_is_not_what_it_says_is_no_server_and_is_named_once(sce
     ((namespace, name, note),) = scene.told.news
     assert (namespace, name) == ("team-a", pod["metadata"]["name"])
     assert note.startswith("Forebay ignores it: it")
+
+
+@pytest.mark.parametrize("limits", [None, {}, {"nvidia.com/gpu": "0"}])
+async def test_a_pod_without_a_gpu_does_not_count_as_holding_one(scene: Scene, limits: Json | None) -> None:
+    pool = a_pool(GPU, namespace="team-a")
+    pod, other = a_server(pool, uid="real"), a_server(pool, uid="forged")
+    other["metadata"]["name"] += "x"
+    container = {**other["spec"]["containers"][0], "resources": {"limits": limits}}
+    other["spec"] = {**other["spec"], "containers": [container]}
+    scene.store.put(PODS, pod)
+    scene.store.put(PODS, other)
+    assert await scene.seen() == [("team-a", pod["metadata"]["name"])]
+    assert "it asks for no nvidia.com/gpu" in scene.told.news[0][2]
 
 
 async def test_of_two_servers_of_one_name_in_two_namespaces_the_one_that_was_made_first_counts(scene: Scene) -> None:

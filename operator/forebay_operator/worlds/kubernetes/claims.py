@@ -5,13 +5,14 @@ that could be, is left out of everything, and that is said once.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from forebay_operator.domain.snapshot import Pool
 from forebay_operator.manifests import names
 from forebay_operator.manifests.event import News, Subject
+from forebay_operator.manifests.installation import GPU_RESOURCE
 from forebay_operator.manifests.kinds import DEPLOYMENTS, PODS, Kind
 from forebay_operator.manifests.pool import pool_of
 from forebay_operator.worlds.kubernetes.store import Seen
@@ -48,6 +49,8 @@ class Claims:
         why = _contradiction(known, pod)
         if known is not None and not why and not pod.name.startswith(f"{known.deployment}-"):
             why = "its name is not one that pods of its pool have"
+        if known is not None and not why and known.pool.device.kind == "gpu" and not _asks_for_a_gpu(pod):
+            why = f"its pool's servers have a GPU each, and it asks for no {GPU_RESOURCE}"
         return self._believed(PODS, pod, known, why)
 
     def pool_of_deployment(self, live: Seen) -> Pool | None:
@@ -96,6 +99,13 @@ def _contradiction(known: _Named | None, seen: Seen) -> str:
     if seen.labels.get(names.POOL) != known.digest:
         return f"its label {names.POOL} is not the digest of the pool in its annotation"
     return ""
+
+
+def _asks_for_a_gpu(pod: Seen) -> bool:
+    """Whether a quota of GPUs counts it: what has none must not seem to hold one."""
+    spec: Mapping[str, Any] = pod.object.get("spec") or {}
+    limits = ((each.get("resources") or {}).get("limits") or {} for each in spec.get("containers") or ())
+    return any(str(limit.get(GPU_RESOURCE, "0")) != "0" for limit in limits)
 
 
 def _remember(known: OrderedDict[_K, _V], key: _K, value: _V) -> None:
