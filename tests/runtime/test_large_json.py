@@ -1,11 +1,14 @@
 """Requests that take long to read: they are read beside the server."""
 
+import fcntl
 import json
 import os
 import signal
 import socket
+import sys
+import termios
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,8 @@ import numpy as np
 import pytest
 
 from forebay_runtime.protocol.triton_messages import service
-from runtime_servers import Server, requests_in_background, wait_for
+from runtime_models import open_model, put_model, two_inputs_model
+from runtime_servers import Server, requests_in_background, running_server, wait_for
 
 ROWS = 60_000
 ONES = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}]}
@@ -127,3 +131,27 @@ def stopped(pids: Sequence[int]) -> Generator[None]:
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
+
+
+def test_what_was_read_for_a_version_that_was_replaced_meanwhile_is_read_again(tmp_path: Path) -> None:
+    put_model(tmp_path / "repository", "m", open_model())
+    arguments = ("--model-repository", str(tmp_path / "repository"), "--model-control-mode=explicit", "--load-model=m")
+    body = numbers([1, 2 * ROWS], [1.5] * (2 * ROWS))
+    with running_server(tmp_path, *arguments) as server:
+        wait_for(lambda: server.request("GET", "/v2/health/ready").status == 200, "the model is loaded")
+        answer = server.infer_json("m", body)
+        assert answer.status == 200, answer
+        (reader,) = readers(server)
+        with ExitStack() as stack, stopped([reader]):
+            answers = stack.enter_context(requests_in_background(server, "m", body))
+            wait_for(lambda: unread(reader) > 0, "the request is to be read")
+            put_model(tmp_path / "repository", "m", two_inputs_model())
+            assert server.request("POST", "/v2/repository/models/m/load").status == 200
+        assert [answer.status for answer in answers] == [400]
+        assert "expected 2 inputs but got 1 inputs for model 'm'" in answers[0].json["error"]
+
+
+def unread(pid: int) -> int:
+    """Bytes that wait at a process's standard input."""
+    with Path(f"/proc/{pid}/fd/0").open("rb", buffering=0) as pipe:
+        return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)

@@ -164,16 +164,26 @@ class GrpcInference:
         try:
             target: infer_grpc.Target = await self._large.read("target", description)
             waiter.request_id = target.request_id
-            version = version_of(target.version)
-            signature = self._data_plane.find(target.model, version, gateway).signature
-            plan: InferPlan = await self._large.read("grpc", description, signature, bool(raws))
-            # It may have been replaced meanwhile.
-            self._execute(self._data_plane.find(target.model, version, gateway), plan, raws, gateway, waiter)
+            loaded, plan = await self._planned(target, description, gateway, raw=bool(raws))
+            self._execute(loaded, plan, raws, gateway, waiter)
         except RequestError as error:
             waiter.set(error)
         except Exception:
             _log.exception("request failed", protocol="grpc")
             waiter.set(InternalError("internal error, see the server's log"))
+
+    async def _planned(
+        self, target: infer_grpc.Target, description: bytes, gateway: GatewayHeaders, *, raw: bool
+    ) -> tuple[LoadedVersion, InferPlan]:
+        """A plan and the version that it was made for, which serves the model now."""
+        version = version_of(target.version)
+        loaded = self._data_plane.find(target.model, version, gateway)
+        while True:
+            plan: InferPlan = await self._large.read("grpc", description, loaded.signature, raw)
+            made_for, loaded = loaded, self._data_plane.find(target.model, version, gateway)
+            # Where it was replaced meanwhile, the plan may not fit, and would fail the others of its batch.
+            if loaded is made_for:
+                return loaded, plan
 
     def _read_large(self, waiter: Waiter, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

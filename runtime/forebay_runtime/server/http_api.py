@@ -179,15 +179,24 @@ class HttpApi:
             self._execute(exchange, loaded, *_understand(loaded, length, body))
 
     async def _infer_large(self, exchange: Exchange, values: Mapping[str, str], body: memoryview, length: int) -> None:
-        signature = self._find(exchange, values).signature
         self._recoding += 1
         try:
-            plan: InferPlan = await self._large.read("http", body[:length], signature)
+            loaded, plan = await self._planned(exchange, values, body[:length])
         finally:
             self._recoding -= 1
-        # It may have been replaced meanwhile.
-        loaded = self._find(exchange, values)
         self._execute(exchange, loaded, plan, tensors(plan, tail_parts(plan, body[length:], loaded.key.model)))
+
+    async def _planned(
+        self, exchange: Exchange, values: Mapping[str, str], description: memoryview
+    ) -> tuple[LoadedVersion, InferPlan]:
+        """A plan and the version that it was made for, which serves the model now."""
+        loaded = self._find(exchange, values)
+        while True:
+            plan: InferPlan = await self._large.read("http", description, loaded.signature)
+            made_for, loaded = loaded, self._find(exchange, values)
+            # Where it was replaced meanwhile, the plan may not fit, and would fail the others of its batch.
+            if loaded is made_for:
+                return loaded, plan
 
     def _execute(self, exchange: Exchange, loaded: LoadedVersion, plan: InferPlan, arrays: Mapping[str, Array]) -> None:
         def reply(outcome: Mapping[str, Array] | RequestError) -> None:
