@@ -114,7 +114,11 @@ def _token_of(account: str) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": "forebay-repository-token", "annotations": {"kubernetes.io/service-account.name": account}},
+        "metadata": {
+            "name": "forebay-repository-token",
+            "labels": OURS,
+            "annotations": {"kubernetes.io/service-account.name": account},
+        },
         "type": "kubernetes.io/service-account-token",
     }
 

@@ -4,15 +4,14 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-import yaml
 
-from chart_cluster import OPERATOR, Ask, allowed, create, granted, kubectl, operator_roles
+from chart_cluster import OPERATOR, Ask, allowed, create, granted, kubectl, operator_roles, text_of
 from chart_operator import installation_of, operator_objects
 from chart_rendering import NAMESPACE, PLAIN, VALUE_SETS, Json, objects, pod_templates, render
 from cluster_api import ApiError, eventually
 from cluster_control_plane import Access, ControlPlane
 
-PODMONITOR = """
+PROMETHEUS_OPERATOR = """
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: podmonitors.monitoring.coreos.com}
@@ -45,8 +44,45 @@ spec:
                       path: {type: string}
                       interval: {type: string}
                       honorLabels: {type: boolean}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: prometheusrules.monitoring.coreos.com}
+spec:
+  group: monitoring.coreos.com
+  names: {kind: PrometheusRule, plural: prometheusrules}
+  scope: Namespaced
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            spec:
+              type: object
+              properties:
+                groups:
+                  type: array
+                  items:
+                    type: object
+                    required: [name]
+                    properties:
+                      name: {type: string}
+                      rules:
+                        type: array
+                        items:
+                          type: object
+                          required: [expr]
+                          properties:
+                            alert: {type: string}
+                            expr: {type: string}
+                            for: {type: string}
+                            labels: {type: object, additionalProperties: {type: string}}
+                            annotations: {type: object, additionalProperties: {type: string}}
 """
-"""The fields of the Prometheus operator's kind that the chart may use."""
+"""The fields of the Prometheus operator's kinds that the chart may use."""
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
 ACCOUNT = f"{NAMESPACE}:{OPERATOR}"
@@ -64,13 +100,13 @@ def server(control_plane: ControlPlane) -> Iterator[Access]:
         for each in objects(render("one-namespace", "--set=fullnameOverride=few"))
         if each["apiVersion"].startswith("rbac.")
     ]
-    made = [*spaces, *objects(PODMONITOR), *rights, *few]
+    made = [*spaces, *objects(PROMETHEUS_OPERATOR), *rights, *few]
     create(access, made)
     kubectl(access, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
     kubectl(access, "wait", "--for=create", "--timeout=60s", "serviceaccount/default", f"--namespace={NAMESPACE}")
     yield access
     with contextlib.suppress(ApiError, OSError):
-        kubectl(access, "delete", "--wait=false", "-f", "-", given=yaml.safe_dump_all(reversed(made)))
+        kubectl(access, "delete", "--wait=false", "-f", "-", given=text_of(made[::-1]))
 
 
 def _named(kind: str, name: str, api_version: str = "v1", **metadata: object) -> Json:
@@ -100,7 +136,7 @@ def test_pods_of_chart_and_operator_are_admitted_without_a_warning_where_pod_sec
             spec = {key: value for key, value in template["spec"].items() if key not in left_out}
             pods.append({**_named("Pod", f"{value_set}-{name}"[:63], namespace=NAMESPACE), "spec": spec})
 
-    shown = kubectl(server, "create", "--dry-run=server", "--validate=strict", "-f", "-", given=yaml.safe_dump_all(pods))
+    shown = kubectl(server, "create", "--dry-run=server", "--validate=strict", "-f", "-", given=text_of(pods))
 
     assert len(shown.stdout.splitlines()) == len(pods)
     assert shown.stderr == ""
@@ -110,7 +146,7 @@ def test_pods_of_chart_and_operator_are_admitted_without_a_warning_where_pod_sec
 def test_an_api_server_takes_whatever_the_operator_makes_without_a_warning(server: Access, value_set: str) -> None:
     made = operator_objects(installation_of(objects(render(value_set))), "team-a")
 
-    text = yaml.safe_dump_all(made)
+    text = text_of(made)
     flags = ["--server-side", "--dry-run=server", "--validate=strict"]
     shown = kubectl(server, "apply", *flags, "-f", "-", given=text)
 

@@ -31,8 +31,13 @@ def kubectl(access: Access, *arguments: str, given: str = "") -> subprocess.Comp
     return made
 
 
+def text_of(manifests: Sequence[Json]) -> str:
+    """As kubectl reads them. JSON: the YAML of Python takes a digest such as 1e10 for a text, that of Go for a number."""
+    return "\n---\n".join(json.dumps(each) for each in manifests)
+
+
 def create(access: Access, manifests: Sequence[Json]) -> None:
-    kubectl(access, "create", "--validate=strict", "-f", "-", given=yaml.safe_dump_all(manifests))
+    kubectl(access, "create", "--validate=strict", "-f", "-", given=text_of(manifests))
 
 
 @dataclass(frozen=True, slots=True)

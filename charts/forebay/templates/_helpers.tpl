@@ -45,11 +45,16 @@ app.kubernetes.io/part-of: forebay
 {{- end }}
 {{- end -}}
 
+{{- /* Whether an image's name begins with a registry. */ -}}
+{{- define "forebay.hasRegistry" -}}
+{{- if regexMatch "^(localhost|[^/]*[.:][^/]*)/" . }}yes{{ end -}}
+{{- end -}}
+
 {{- /* An image of Forebay's own. Argument: list of the context and the image's name. */ -}}
 {{- define "forebay.image" -}}
 {{- $root := index . 0 -}}
 {{- $name := index . 1 -}}
-{{- if $root.Values.images.registry -}}
+{{- if and $root.Values.images.registry (not (include "forebay.hasRegistry" $name)) -}}
 {{- $name = printf "%s/%s" (trimSuffix "/" $root.Values.images.registry) $name -}}
 {{- end -}}
 {{- if or (contains "@" $name) (contains ":" (last (splitList "/" $name))) -}}
@@ -214,7 +219,7 @@ prometheus.io/path: /metrics
 {{- $ours := pick .Values.images "operator" "gateway" "runtime" "runtimeGpu" "convertSklearn" }}
 {{- range $image := concat (values $ours) (values .Values.conversions.images) }}
 {{- $image = include "forebay.image" (list $ $image) }}
-{{- if and (not $.Values.images.registry) (not (regexMatch "^(localhost|[^/]*[.:][^/]*)/" $image)) }}
+{{- if and (not $.Values.images.registry) (not (include "forebay.hasRegistry" $image)) }}
 {{- fail (printf "nothing is published as %s: set images.registry to the registry that you pushed Forebay's images to, for example registry.example.com/ml, or images.local=true if all nodes have them already" $image) }}
 {{- end }}
 {{- end }}

@@ -75,6 +75,15 @@ def test_helm_finds_nothing_to_object_to(value_set: str) -> None:
         ("store.secret=a/b", "does not match pattern"),
         ("images.operator=", "does not match pattern"),
         ("fullnameOverride=1st", "does not match pattern"),
+        ("servers.podLabels.forebay\\.dev/pool=x", "not"),
+        ("gateway.podLabels.app\\.kubernetes\\.io/component=x", "not"),
+        ("conversions.podLabels.app\\.kubernetes\\.io/managed-by=x", "not"),
+        ("operator.podAnnotations.checksum/config=x", "not"),
+        ("operator.extraEnv[0].name=POD_NAME", "not"),
+        ("servers.extraEnv[0].name=HOME,servers.extraEnv[0].value=/", "not"),
+        ("images.operator=forebay/operator@sha256:abc", "does not match pattern"),
+        ("store.server.image=a@latest", "does not match pattern"),
+        ("networkPolicy.extraEgress[0].form=x", "additional properties 'form' not allowed"),
         ("images.registry=", "set images.registry to the registry that you pushed Forebay's images to"),
         ("images.operator=registry.example.com/operator:1", "nothing is published as forebay/"),
         ("operator.serviceAccount.create=false", "set operator.serviceAccount.name to an account of its own"),
@@ -105,6 +114,84 @@ def test_the_secret_of_a_store_of_ones_own_is_not_one_that_the_operator_makes() 
 @pytest.mark.parametrize("said", ["images.registry=registry.example.com", "images.local=true", "images.pullPolicy=Never"])
 def test_images_are_in_a_registry_or_on_the_nodes(said: str) -> None:
     assert helm("template", RELEASE, str(CHART), f"--set={said}").stdout
+
+
+def test_a_registry_goes_before_whatever_names_none_of_its_own() -> None:
+    images = {
+        "images.registry": "registry.example.com/ml",
+        "images.operator": "ghcr.io/forebay/operator:1",
+        "images.runtime": "runtime:2",
+        "store.server.image": "versity/versitygw:v1.8.0",
+    }
+    made = objects(render("default", *(f"--set={name}={image}" for name, image in images.items())))
+    used = {container["image"] for _, template in pod_templates(made) for container in containers(template)}
+
+    assert {image.partition(":")[0] for image in used} == {
+        "ghcr.io/forebay/operator",
+        "registry.example.com/ml/forebay/gateway",
+        "registry.example.com/ml/versity/versitygw",
+    }
+    assert operator_settings(made)["servers"]["cpuImage"] == "registry.example.com/ml/runtime:2"
+
+
+def test_the_store_of_ones_own_can_be_reached_without_a_secret_too() -> None:
+    made = objects(render("default", "--set=store.uri=s3://bucket"))
+    egress = find(made, "NetworkPolicy", "forebay-operator")["spec"]["egress"]
+
+    assert {"ports": [{"port": 443}]} in egress
+
+
+def test_network_policies_know_where_names_the_api_server_and_proxies_are() -> None:
+    made = objects(render("gpu-production"))
+    for name in ("forebay-operator", "forebay-gateway"):
+        egress = find(made, "NetworkPolicy", name)["spec"]["egress"]
+        assert {"ports": [{"port": 5353, "protocol": "UDP"}, {"port": 5353, "protocol": "TCP"}]} in egress
+        assert {"to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}], "ports": [{"port": 80}]} in egress
+        assert [rule["to"] for rule in egress if {"port": 6443} in rule["ports"]] == [[{"ipBlock": {"cidr": "10.0.0.1/32"}}]]
+
+
+def test_servers_are_protected_where_the_operator_is_told_the_namespaces() -> None:
+    made = objects(render("one-namespace"))
+
+    for namespace in ("team-a", "team-b"):
+        assert find(made, "NetworkPolicy", "forebay-servers", namespace)
+        assert find(made, "NetworkPolicy", "forebay-conversions", namespace)
+
+
+def test_alerts_ask_for_metrics_that_there_are() -> None:
+    rule = find(objects(render("gpu-production")), "PrometheusRule", "forebay")
+    listed = (CHART.parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+    alerts = [alert for group in rule["spec"]["groups"] for alert in group["rules"]]
+    asked = {metric for alert in alerts for metric in re.findall(r"forebay_\w+", alert["expr"])}
+    assert {metric for metric in asked if f"`{metric}`" not in listed} == set()
+    assert [alert["alert"] for alert in alerts if not alert["annotations"]["summary"].endswith(".")] == []
+
+
+def test_that_an_operator_acts_is_missed_also_where_there_is_none() -> None:
+    """`max` of no metrics is nothing, and nothing is not below one."""
+    (group,) = find(objects(render("gpu-production")), "PrometheusRule", "forebay")["spec"]["groups"]
+
+    (alert,) = [each for each in group["rules"] if each["alert"] == "ForebayNoOperatorActs"]
+    assert re.fullmatch(r"\(max\(forebay_operator_leads\{.*\}\) or vector\(0\)\) < 1", alert["expr"])
+
+
+@pytest.mark.parametrize("value_set", VALUE_SETS)
+def test_each_policy_of_admission_is_for_the_operators_account_and_is_bound(value_set: str) -> None:
+    made = objects(render(value_set))
+    (deployment,) = [each for each in made if each["kind"] == "Deployment" and each["metadata"]["name"].endswith("-operator")]
+    account = f"system:serviceaccount:{NAMESPACE}:{deployment['spec']['template']['spec']['serviceAccountName']}"
+
+    policies = [each for each in made if each["kind"] == "ValidatingAdmissionPolicy"]
+    bound = [each["spec"]["policyName"] for each in made if each["kind"] == "ValidatingAdmissionPolicyBinding"]
+    assert sorted(bound) == sorted(each["metadata"]["name"] for each in policies)
+    assert {each["spec"]["matchConditions"][0]["expression"] for each in policies} == {
+        f"request.userInfo.username == '{account}'"
+    }
+
+
+def test_there_are_no_policies_of_admission_where_they_are_not_wanted() -> None:
+    assert "ValidatingAdmissionPolicy" not in render("default", "--set=admissionPolicy.enabled=false")
 
 
 def test_every_container_is_bounded_and_confined(rendered: list[Json]) -> None:

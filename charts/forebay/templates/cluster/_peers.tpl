@@ -20,13 +20,23 @@
 
 {{- /* Names, and the API server: no selector can name it. */ -}}
 {{- define "forebay.commonEgress" -}}
+{{- $values := .Values.networkPolicy -}}
 - ports:
-    - port: 53
+    {{- range $values.dnsPorts }}
+    - port: {{ . }}
       protocol: UDP
-    - port: 53
+    - port: {{ . }}
       protocol: TCP
+    {{- end }}
 - ports:
-    {{- range .Values.networkPolicy.apiServerPorts }}
+    {{- range $values.apiServerPorts }}
     - port: {{ . }}
     {{- end }}
+  {{- with $values.apiServerPeers }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- with $values.extraEgress }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
