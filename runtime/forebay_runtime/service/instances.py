@@ -163,9 +163,17 @@ class InlineInstance:
     count = 1
 
     def __init__(
-        self, model: StoppableModel, watch: InlineWatch, runs: RunWatch, otherwise: "Callable[[], ThreadInstances]"
+        self,
+        model: StoppableModel,
+        watch: InlineWatch,
+        runs: RunWatch,
+        otherwise: "Callable[[], ThreadInstances]",
+        *,
+        name: str,
+        limit_s: float,
     ) -> None:
-        self._model = runs.watched(model, runs.limit_s, "inline")
+        """A run may take `limit_s`, should it not be interrupted before."""
+        self._model = runs.watched(model, limit_s, name)
         self._watch = watch
         self._runs = runs
         self._otherwise = otherwise
@@ -182,13 +190,13 @@ class InlineInstance:
         # The time that this thread had a core: the machine may have been busy with something else.
         began_ns = time.thread_time_ns()
         result, interrupted = self._watch.execute(self._model, batch)
-        if interrupted:
+        if interrupted or time.thread_time_ns() - began_ns > _TOO_LONG_INLINE_NS:
             self._thread = self._otherwise()
+        if interrupted and self._thread is not None and result.error is not None:
             self._thread.start(batch, finished)
-            return
-        if time.thread_time_ns() - began_ns > _TOO_LONG_INLINE_NS:
-            self._thread = self._otherwise()
-        finished(result)
+        else:
+            # It may also have come to its end just as it was interrupted.
+            finished(result)
 
     def stop(self) -> None:
         self._runs.remove(self._model)

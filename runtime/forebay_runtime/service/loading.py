@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -125,10 +126,10 @@ class Loader:
     def _open(self, footing: Footing) -> _Loaded:
         start = time.monotonic()
         _check_placement(footing.config, self.device)
+        _check_run_timeout(footing.config)
         self.device.settle()
         used_before = self.device.used_bytes()
         instances = model_config.instances(footing.config) or self.device.default_instances
-        model_config.run_timeout_s(footing.config)
         threads = model_config.threads(footing.config) or self.device.threads(instances)
         session = OnnxSession(footing.model_file, self.device.provider, self.device.index, threads)
         served = _served(footing, session, self.device)
@@ -187,7 +188,8 @@ class Loader:
             return ThreadInstances(loaded.session.twin, count, pace, name, watch=self._runs, limit_s=limit_s)
 
         if loaded.inline:
-            return InlineInstance(loaded.session, self._watch, self._runs, lambda: threads(1, UNPACED))
+            thread = partial(threads, 1, UNPACED)
+            return InlineInstance(loaded.session, self._watch, self._runs, thread, name=name, limit_s=limit_s)
         return threads(loaded.served.instances, self.device.pace)
 
 
@@ -209,6 +211,11 @@ def _check_placement(config: ModelConfig, device: Device) -> None:
         kind = model_config.instance_kind(group)
         if (kind == _GPU_KIND and device.kind == "cpu") or (kind == _CPU_KIND and device.kind == "gpu"):
             raise ConfigError(f"its instance_group asks for {kind}, but this server's device is {device.kind}")
+
+
+def _check_run_timeout(config: ModelConfig) -> None:
+    """Refuse now what is needed only once the model is loaded."""
+    model_config.run_timeout_s(config)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def a_batcher(
     model: Model, *, batch: BatchPolicy | None = None, queue: QueuePolicy | None = None, inline: bool = False
 ) -> Batcher:
     thread = threads_of(Stoppable(model))
-    instances = InlineInstance(Stoppable(model), WATCH, RUNS, lambda: thread) if inline else thread
+    instances = InlineInstance(Stoppable(model), WATCH, RUNS, lambda: thread, name="test", limit_s=60.0) if inline else thread
     return Batcher(batch or BatchPolicy(8), CallQueue(queue or QueuePolicy()), instances, Statistics())
 
 
@@ -269,7 +270,7 @@ async def test_inputs_that_cannot_be_joined_fail_their_batch_only(inline: bool) 
 
 async def test_what_keeps_the_event_loop_is_interrupted_and_runs_in_a_thread() -> None:
     watch, model, outcomes = InlineWatch(0.2), Endless(), list[Outcome]()
-    instance = InlineInstance(model, watch, RUNS, lambda: threads_of(model))
+    instance = InlineInstance(model, watch, RUNS, lambda: threads_of(model), name="test", limit_s=60.0)
     batcher = Batcher(BatchPolicy(8), CallQueue(QueuePolicy()), instance, Statistics())
     for _ in range(2):
         batcher.submit(a_call(outcomes=outcomes))
@@ -317,3 +318,40 @@ async def test_memory_beyond_what_may_be_taken_stops_the_run_that_has_taken_long
     assert [str(outcome).partition(",")[0] for outcome in outcomes] == [
         "the model was stopped: this server took 0 MiB of memory"
     ]
+
+
+class JustInTime(Endless):
+    """Comes to its end just as it is interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs = 0
+
+    def run(self, output_names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+        self.runs += 1
+        with suppress(ValueError):
+            return super().run(output_names, inputs)
+        return [inputs["x"] for _ in output_names]
+
+
+async def test_a_run_that_succeeds_just_as_it_is_interrupted_is_not_repeated() -> None:
+    watch, model, outcomes = InlineWatch(0.2), JustInTime(), list[Outcome]()
+    instance = InlineInstance(model, watch, RUNS, lambda: threads_of(model), name="test", limit_s=60.0)
+    batcher = Batcher(BatchPolicy(8), CallQueue(QueuePolicy()), instance, Statistics())
+    batcher.submit(a_call(outcomes=outcomes))
+    await asyncio.wait_for(batcher.drained(), 60)
+    batcher.stop()
+    watch.stop()
+    assert (len(outcomes), isinstance(outcomes[0], RequestError), model.runs, instance.inline) == (1, False, 1, False)
+
+
+async def test_a_run_in_the_event_loop_has_the_time_that_its_model_says() -> None:
+    watch, runs, model, outcomes = InlineWatch(1e6), RunWatch(60.0), Endless(), list[Outcome]()
+    instance = InlineInstance(model, watch, runs, lambda: threads_of(model), name="test", limit_s=0.2)
+    batcher = Batcher(BatchPolicy(8), CallQueue(QueuePolicy()), instance, Statistics())
+    batcher.submit(a_call(outcomes=outcomes))
+    await asyncio.wait_for(batcher.drained(), 60)
+    batcher.stop()
+    watch.stop()
+    runs.stop()
+    assert [isinstance(outcome, RunTimeoutError) for outcome in outcomes] == [True]
