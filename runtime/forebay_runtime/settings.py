@@ -1,11 +1,15 @@
 """The command line of a server: Triton's flags where Triton has one, and Forebay's."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from forebay_runtime.domain.device_spec import DeviceSpec, DeviceSpecError, parse_device, parse_size
+
+_MOST_SECONDS: Final = 365 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +115,14 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     )
     models.add_argument(
         "--warm-up-timeout-secs",
-        type=float,
+        type=_time_limit,
         default=60.0,
         metavar="SECONDS",
         help="a model whose largest batches take longer than this at load is refused (default: 60)",
     )
     models.add_argument(
         "--run-timeout-secs",
-        type=float,
+        type=_time_limit,
         default=60.0,
         metavar="SECONDS",
         help="a batch that a model computes for longer than this is stopped; answered by 504 (default: 60)",
@@ -148,7 +152,11 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         help="what the bodies of all unanswered requests may take together (default: an eighth of the machine's memory)",
     )
     network.add_argument(
-        "--exit-timeout-secs", type=float, default=30.0, metavar="SECONDS", help="longest time to finish requests at the end"
+        "--exit-timeout-secs",
+        type=_seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="longest time to finish requests at the end",
     )
 
 
@@ -186,6 +194,30 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004 - the largest port
         raise argparse.ArgumentTypeError(f"'{text}' is no port: expected 0 to 65535")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    seconds = _number(text)
+    if not 0 <= seconds <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no time: expected seconds, from 0 to {_MOST_SECONDS}")
+    return seconds
+
+
+def _time_limit(text: str) -> float:
+    seconds = _number(text)
+    if not 0 < seconds <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no time limit: expected seconds, more than 0 and {_MOST_SECONDS} at most"
+        )
+    return seconds
+
+
+def _number(text: str) -> float:
+    """NaN, which is in no range, where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _device(text: str) -> DeviceSpec:
