@@ -78,6 +78,11 @@ class GrpcInference:
         self._loop = loop
         self._memory = memory
 
+    @property
+    def reading(self) -> bool:
+        """Whether a large request is being read: it is in no queue yet."""
+        return bool(self._tasks)
+
     def infer(self, message: bytes, context: Any) -> bytes:
         """ModelInfer: serialised request in, serialised response out."""
         waiter = self._begin(message, context)

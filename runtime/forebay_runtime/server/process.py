@@ -136,7 +136,11 @@ async def run(settings: Settings) -> None:
         _announce(settings, Ports(http, grpc.port, metrics))
         loading = asyncio.ensure_future(_load(control, settings, data_plane))
         await stop.wait()
-        await _drain(data_plane, lambda: listeners.busy() or api.recoding, settings.exit_timeout_s)
+
+        def busy() -> bool:
+            return listeners.busy() or api.recoding or inference.reading
+
+        await _drain(data_plane, busy, settings.exit_timeout_s)
         listeners.close_idle()
         loading.cancel()
         await grpc.stop(_GRACE_S)
