@@ -40,6 +40,9 @@ class Releases:
     def upgrade(self, release: str, *flags: str) -> None:
         helm("upgrade", release, str(CHART), *self._where, "--reset-then-reuse-values", *flags)
 
+    def roll_back(self, release: str) -> None:
+        helm("rollback", release, *self._where)
+
     def uninstall(self, release: str) -> None:
         helm("uninstall", release, *self._where, "--ignore-not-found")
 
@@ -89,6 +92,8 @@ def test_a_release_lives_beside_others_is_upgraded_and_leaves_nothing(spaces: tu
     one.upgrade("first", "--set=gateway.holdSeconds=30")
     assert one.secrets() == before, "what was drawn at random is drawn once"
     assert len(before) == 2
+    one.roll_back("first")
+    assert one.secrets() == before
 
     assert one.left()
     one.uninstall("first")

@@ -17,9 +17,10 @@ _HEAD: Final = """\
 
 # Metrics
 
-`GET /metrics` of each operator, gateway and server. PodMonitors for all three: `monitoring.podMonitor.enabled`; annotations
-for those who go by them: `monitoring.annotations`; a dashboard: `monitoring.dashboard.enabled`. Where a label `namespace` is
-listed it is the model's: keep it when you scrape (`honorLabels`). Servers are in their models' namespace.
+`GET /metrics` of each operator, gateway and server. PodMonitors for all three: `monitoring.podMonitor.enabled`; alerts:
+`monitoring.rules.enabled`; annotations for those who go by them: `monitoring.annotations`; a dashboard:
+`monitoring.dashboard.enabled`. Where a label `namespace` is listed it is the model's: keep it when you scrape (`honorLabels`).
+Servers are in their models' namespace.
 """
 _OPERATOR: Final = """\
 ## Operator
