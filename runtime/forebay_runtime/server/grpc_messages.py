@@ -8,16 +8,18 @@ from typing import Any, Final
 from forebay_runtime.protocol.errors import InvalidArgumentError
 from forebay_runtime.server import grpc_status
 from forebay_runtime.server.grpc_threads import CallThreads
+from forebay_schema.logs import Logger
 
+_log = Logger(__name__)
 _LOOK_S: Final = 0.5
 _PATIENCE_S: Final = 60.0
-_CROWDED_S: Final = 5.0
+_SHORT_S: Final = 5.0
 
 
 class MessageWatch:
     """Ends calls that keep a thread and send no message: after a minute, or after five seconds where threads are short.
 
-    Few kinds of call have so many threads that they are not short with half of them in use: large messages take their time.
+    grpcio does not say whether a message is on its way: a large one that comes slowly is ended as well.
     """
 
     def __init__(self) -> None:
@@ -41,10 +43,17 @@ class MessageWatch:
 
         return run
 
+    def look(self, now: float) -> None:
+        """End the calls that have waited too long; `now` by the monotonic clock."""
+        for context, (since, threads) in tuple(self._waiting.items()):
+            if now - since > (_SHORT_S if threads.short else _PATIENCE_S):
+                try:
+                    context.cancel()
+                except Exception:
+                    # Without the watch nothing would end any of them.
+                    _log.exception("a gRPC call without a message cannot be ended")
+
     def _serve(self) -> None:
         while True:
             time.sleep(_LOOK_S)
-            now = time.monotonic()
-            for context, (since, threads) in tuple(self._waiting.items()):
-                if now - since > (_CROWDED_S if threads.crowded else _PATIENCE_S):
-                    context.cancel()
+            self.look(time.monotonic())

@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 _REASON: Final = "calls-full"
 _REFUSING_THREADS: Final = 2
+_FEW: Final = 16
 
 
 class CallThreads(ThreadPoolExecutor):
@@ -33,9 +34,9 @@ class CallThreads(ThreadPoolExecutor):
         return self._calls >= self.count
 
     @property
-    def crowded(self) -> bool:
-        """Whether more than half of the threads are in use."""
-        return 2 * self._calls > self.count
+    def short(self) -> bool:
+        """Whether all threads are in use, or less than a sixteenth of them is free."""
+        return _FEW * (self.count - self._calls) < self.count
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         with self._lock:
