@@ -171,6 +171,33 @@ def test_an_image_that_cannot_be_pulled_is_named_and_the_conversion_goes_on_once
     here.wait_for_summary("scaling", "Ready: 1 of 1")
 
 
+def test_a_secret_of_somebody_else_is_left_alone_and_named_and_one_of_ours_is_kept_right(
+    cluster: Access, tmp_path: Path
+) -> None:
+    with site(cluster, f"secret-{os.getpid()}", tmp_path) as there:
+        path = there.path("secrets", "forebay-repository-token")
+        foreign = {"metadata": {"name": "forebay-repository-token"}, "stringData": {"password": "theirs"}}
+        before = there.api.create(there.path("secrets"), foreign)
+        operator = there.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 300})
+        kubelet = there.start_kubelet()
+        # What a kubelet mounts is not the matter here.
+        kubelet.held.add("server")
+        there.deploy("scaling", there.model_file())
+        summary = there.wait_for_summary("scaling", 'secrets "forebay-repository-token" already exists')
+        assert "rename that one, as Forebay needs the name for its own" in summary
+        assert there.api.get(path) == before
+        there.api.delete(path)
+        made = eventually(lambda: there.api.find(path), "the name is free and not taken", 120)
+        assert set(made["data"]) == {"token"}
+        kubelet.held.clear()
+        there.wait_until_ready("scaling", timeout_s=180)
+        ours = there.api.get(path)["data"]
+        operator.stop()
+        there.api.merge(path, {"data": {"token": "AAAA", "more": "AAAA"}})
+        operator.start()
+        eventually(lambda: there.api.get(path)["data"] == ours, "the Secret stays as somebody changed it", 120)
+
+
 def test_in_a_namespace_that_is_being_deleted_nothing_is_made_and_nothing_is_reported(cluster: Access, tmp_path: Path) -> None:
     with site(cluster, f"going-{os.getpid()}", tmp_path) as going:
         operator = going.start_operator()

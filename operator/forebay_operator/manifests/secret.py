@@ -18,6 +18,17 @@ def store_credentials(namespace: str, credentials: Mapping[str, str], owners: It
     return _secret(namespace, names.STORE_SECRET, credentials, owners)
 
 
+def replacement(manifest: Json) -> list[Json]:
+    """A JSON patch that has a Secret of ours hold what is wanted, and that fails where the Secret is somebody else's."""
+    metadata = manifest["metadata"]
+    label, _, value = names.MANAGED_BY.partition("=")
+    return [
+        {"op": "test", "path": f"/metadata/labels/{label.replace('/', '~1')}", "value": value},
+        {"op": "add", "path": "/data", "value": manifest["data"]},
+        {"op": "add", "path": "/metadata/ownerReferences", "value": metadata.get("ownerReferences", [])},
+    ]
+
+
 def _secret(namespace: str, name: str, values: Mapping[str, str], owners: Iterable[Owner]) -> Json:
     labels = names.labels(names.CREDENTIALS, name)
     return {

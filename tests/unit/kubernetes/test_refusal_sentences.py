@@ -21,6 +21,10 @@ ROWS = [
         "grant the operator's service account what the chart grants it",
     ),
     (RefusedError(422, "Invalid", "field is immutable"), "delete the object, and it is made anew"),
+    (
+        RefusedError(422, "Invalid", "Forebay's operator did not make this object, and so may neither change nor delete it"),
+        "rename the ModelDeployment, or delete what has its name",
+    ),
     (RefusedError(503, "", "apiserver is shutting down"), "it is tried again by itself"),
 ]
 

@@ -1,7 +1,7 @@
 """Calls to the API server: plain data out and in, and every way to fail as one of two errors."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,9 +16,12 @@ from forebay_operator.manifests.names import FIELD_MANAGER
 CALL_S: Final = 10.0
 _APPLY: Final = "application/apply-patch+yaml"
 _JSON: Final = "application/json"
+_JSON_PATCH: Final = "application/json-patch+json"
 _LEAST_ERROR: Final = 400
 _CONFLICT: Final = 409
 _GONE: Final = frozenset({404, 410})
+_UNPROCESSABLE: Final = 422
+_REJECTED: Final = "the server rejected our request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,20 @@ class RefusedError(Exception):
         """Whether another manager owns fields that were to be applied."""
         return self.status == _CONFLICT and any(cause.reason == "FieldManagerConflict" for cause in self.causes)
 
+    @property
+    def is_failed_patch(self) -> bool:
+        """Whether a JSON patch cannot be applied: the object is not as its tests say that it must be. API servers keep to
+        themselves which of them failed; what validation or a policy refuses comes with causes, or in words of its own."""
+        return self.status == _UNPROCESSABLE and not self.causes and _REJECTED in self.message
+
 
 class ApiServer:
     """One connection pool, one field manager."""
 
     def __init__(self, configuration: Configuration, counted: Callable[[str, str, int], None] | None = None) -> None:
         """`counted`: called for each call with its verb, the kind's plural and the status (0: no answer)."""
+        # As kopf, which watches: an API server is never reached through the proxies of the environment.
+        configuration.client_session_kwargs = {**(configuration.client_session_kwargs or {}), "trust_env": False}
         self._client: Any = ApiClient(configuration)
         self._client.user_agent = FIELD_MANAGER
         self._counted = counted
@@ -71,7 +82,7 @@ class ApiServer:
         self,
         method: str,
         path: str,
-        body: Json | None = None,
+        body: Json | Sequence[Json] | None = None,
         *,
         query: Mapping[str, str] | None = None,
         content_type: str = _JSON,
@@ -112,6 +123,11 @@ class ApiServer:
         """Server-side apply. Without `force`, fields that another manager owns are refused with a conflict."""
         query = {"fieldManager": FIELD_MANAGER, "force": str(force).lower()}
         return await self.call("PATCH", path, manifest, query=query, content_type=_APPLY)
+
+    async def patch(self, path: str, operations: Sequence[Json]) -> Json:
+        """A JSON patch: all of it, or nothing where a test in it fails."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self.call("PATCH", path, list(operations), query=query, content_type=_JSON_PATCH)
 
     async def create(self, path: str, manifest: Json) -> Json:
         return await self.call("POST", path, manifest, query={"fieldManager": FIELD_MANAGER})

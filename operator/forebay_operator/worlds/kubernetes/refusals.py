@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from forebay_operator.manifests.kinds import Ref
+from forebay_operator.manifests.kinds import SECRETS, Ref
 from forebay_operator.worlds.kubernetes.api_server import RefusedError
 
 _FIRST_PAUSE_S: Final = 1.0
@@ -14,6 +14,8 @@ _REMEDIES: Final = (
         ("exceeded quota", "must specify"),
         "raise the ResourceQuota of the namespace, or free what counts against it",
     ),
+    # What the chart's own policy says.
+    (("operator did not make this object",), "rename the ModelDeployment, or delete what has its name"),
     (("failed calling webhook",), "see that it answers, or exempt Forebay's objects from it"),
     (("admission webhook",), "change what the webhook asks for, or exempt Forebay's objects from it"),
     (("PodSecurity", "LimitRange"), "allow it in the namespace's policy, or change the pod template"),
@@ -47,13 +49,15 @@ def refusal(ref: Ref, error: RefusedError, count: int, now: float) -> Refusal:
 def sentence(ref: Ref, error: RefusedError) -> str:
     """What was refused, why, and what to do."""
     cause = " ".join(error.message.split())[:_MOST_CAUSE].rstrip(".")
-    return f"the API server refused {ref}: {cause}; {_remedy(error)}"
+    return f"the API server refused {ref}: {cause}; {_remedy(ref, error)}"
 
 
-def _remedy(error: RefusedError) -> str:
+def _remedy(ref: Ref, error: RefusedError) -> str:
     for words, remedy in _REMEDIES:
         if any(word in error.message for word in words):
             return remedy
+    if error.reason == "AlreadyExists" and ref.kind == SECRETS.name:
+        return "rename that one, as Forebay needs the name for its own"
     if error.reason == "AlreadyExists":
         return "rename the ModelDeployment, or delete what has its name"
     return _BY_STATUS.get(error.status, "it is tried again by itself")

@@ -1,4 +1,4 @@
-"""The Secrets that pods need in their namespaces: applied blindly, as the operator may not read Secrets.
+"""The Secrets that pods need in their namespaces: written blindly, as the operator may not read Secrets, and never taken over.
 
 They are owned by the namespace's ModelDeployments, so that they go with the last of them. Where it has very many, the oldest
 own them: if all of these go at once, the Secrets may be gone for the moment that it takes to see it and make them anew.
@@ -9,7 +9,7 @@ from typing import Final
 
 from forebay_operator.manifests.kinds import SECRETS, Json, ref_of
 from forebay_operator.manifests.owners import Owner
-from forebay_operator.manifests.secret import repository_token, store_credentials
+from forebay_operator.manifests.secret import replacement, repository_token, store_credentials
 from forebay_operator.worlds.kubernetes.servers import Tokens
 from forebay_operator.worlds.kubernetes.writer import Writer
 
@@ -44,7 +44,7 @@ class Secrets:
             for manifest in self._manifests(namespace, owners, has_servers=namespace in with_servers) if owners else ():
                 if is_doubtful:
                     self._writer.doubt(ref_of(SECRETS, manifest))
-                self._writer.apply_once(SECRETS, manifest)
+                self._writer.have(SECRETS, manifest, replacement(manifest))
 
     def _manifests(self, namespace: str, owners: Sequence[Owner], *, has_servers: bool) -> Iterator[Json]:
         if has_servers:

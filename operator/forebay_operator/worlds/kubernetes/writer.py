@@ -6,7 +6,7 @@ Everything is applied server-side by one field manager. What another manager has
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ _MOST_WAITING: Final = 128
 """Writes that are begun and not done. What is not begun is asked for again when half of them are done, and by the next step:
 few, so that what is urgent does not wait behind thousands."""
 _UNREACHABLE_PAUSE_S: Final = 1.0
+_CONFLICT: Final = 409
 _log: Final = Logger("forebay.writer")
 
 
@@ -115,11 +116,14 @@ class Writer:
             return
         self._begin(ref, "status", self._apply_status(kind, ref, manifest, digest))
 
-    def apply_once(self, kind: Kind, manifest: Json) -> None:
-        """Apply an object that is not watched, unless the same was applied by this process."""
+    def have(self, kind: Kind, manifest: Json, patch: Sequence[Json]) -> None:
+        """Have an object that is not watched, unless the same was written by this process.
+
+        `patch`: what makes one of ours that is there be as wanted, and fails a test where it is somebody else's.
+        """
         ref, digest = ref_of(kind, manifest), digest_of(manifest)
         if self._written.get((ref, "")) != (digest, 0):
-            self._begin(ref, "", self._apply_unwatched(kind, ref, manifest, digest))
+            self._begin(ref, "", self._have(kind, ref, manifest, patch))
 
     def doubt(self, ref: Ref) -> None:
         """An object that is not watched may not be as it was applied."""
@@ -240,9 +244,19 @@ class Writer:
         self._written[ref, "status"] = (digest, int(answer["metadata"]["resourceVersion"]))
         self._changed()
 
-    async def _apply_unwatched(self, kind: Kind, ref: Ref, manifest: Json, digest: str) -> None:
-        await self._api.apply(kind.path(ref.namespace, ref.name), manifest, force=True)
-        self._written[ref, ""] = (digest, 0)
+    async def _have(self, kind: Kind, ref: Ref, manifest: Json, patch: Sequence[Json]) -> None:
+        path = kind.path(ref.namespace, ref.name)
+        try:
+            await self._api.patch(path, patch)
+        except RefusedError as error:
+            if error.is_failed_patch:
+                said = f'{kind.plural} "{ref.name}" already exists, and is not Forebay\'s'
+                raise RefusedError(_CONFLICT, "AlreadyExists", said) from error
+            if not error.is_absence:
+                raise
+            # Rights by name allow this, and no POST.
+            await self._api.apply(path, manifest, force=False)
+        self._written[ref, ""] = (digest_of(manifest), 0)
 
     async def _put(self, kind: Kind, manifest: Json, *, force: bool) -> None:
         metadata = manifest["metadata"]
