@@ -163,6 +163,15 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
+{{- /* Annotations of pods: theirs, and where Prometheus goes by annotations what they do not say of that. Argument: context, values, port. */ -}}
+{{- define "forebay.podAnnotations" -}}
+{{- $scraped := dict -}}
+{{- if (index . 0).Values.monitoring.annotations -}}
+{{- $scraped = include "forebay.scrapeAnnotations" (index . 2) | fromYaml -}}
+{{- end -}}
+{{- merge (deepCopy (index . 1).podAnnotations) $scraped | toYaml -}}
+{{- end -}}
+
 {{- define "forebay.scrapeAnnotations" -}}
 prometheus.io/scrape: "true"
 prometheus.io/port: "{{ . }}"

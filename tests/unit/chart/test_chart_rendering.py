@@ -194,6 +194,17 @@ def test_there_are_no_policies_of_admission_where_they_are_not_wanted() -> None:
     assert "ValidatingAdmissionPolicy" not in render("default", "--set=admissionPolicy.enabled=false")
 
 
+@pytest.mark.parametrize("component", ["operator", "gateway"])
+def test_annotations_of_ones_own_say_how_pods_are_scraped(component: str) -> None:
+    said = ["--set=monitoring.annotations=true", f"--set-string={component}.podAnnotations.prometheus\\.io/scrape=false"]
+    text = render("default", *said)
+    annotations = find(objects(text), "Deployment", f"forebay-{component}")["spec"]["template"]["metadata"]["annotations"]
+
+    assert annotations["prometheus.io/scrape"] == "false"
+    assert annotations["prometheus.io/port"] == "8080"
+    assert text.count("prometheus.io/scrape: ") == len(("operator", "gateway")), "each once"
+
+
 def test_every_container_is_bounded_and_confined(rendered: list[Json]) -> None:
     for name, template in pod_templates(rendered):
         for container in containers(template):

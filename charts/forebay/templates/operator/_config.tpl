@@ -27,11 +27,7 @@ servers:
   {{- end }}
   gpuRuntimeClass: {{ .Values.servers.runtimeClassName | quote }}
   podAnnotations:
-    {{- $scraped := dict }}
-    {{- if .Values.monitoring.annotations }}
-    {{- $scraped = include "forebay.scrapeAnnotations" 8002 | fromYaml }}
-    {{- end }}
-    {{- merge (deepCopy .Values.servers.podAnnotations) $scraped | toYaml | nindent 4 }}
+    {{- include "forebay.podAnnotations" (list . .Values.servers 8002) | nindent 4 }}
 conversions:
   image: {{ include "forebay.image" (list . .Values.images.convertSklearn) }}
   images:
