@@ -4,6 +4,9 @@ One request at a time is answered; what a client sends ahead waits in the buffer
 """
 
 import asyncio
+import fcntl
+import sys
+import termios
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol, cast
 
@@ -179,7 +182,21 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _state(self) -> "_State":
         receiving = self.receiving and self._exchange is None
-        return _State(self._requests, receiving, self._received_bytes, self._transport.get_write_buffer_size())
+        return _State(self._requests, receiving, self._received_bytes, self._unsent())
+
+    def _unsent(self) -> int:
+        """Bytes of answers that the client's machine has not acknowledged; 0 where the kernel has taken all of them.
+
+        What asyncio keeps says little alone: the kernel takes more of it only once a third of its own buffer is free.
+        """
+        kept = self._transport.get_write_buffer_size()
+        if not kept:
+            return 0
+        try:
+            return kept + _in_kernel(self._transport.get_extra_info("socket").fileno())
+        except (OSError, ValueError):
+            # It is being closed.
+            return 0
 
     def close(self) -> None:
         """Close once what was written is sent."""
@@ -313,6 +330,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         asyncio.get_running_loop().call_later(_LINGER_S, self._transport.close)
+
+
+def _in_kernel(descriptor: int) -> int:
+    """Bytes that were written to a socket and not acknowledged (SIOCOUTQ, which is TIOCOUTQ by another name)."""
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 def _aligned(head: RequestHead) -> memoryview:
