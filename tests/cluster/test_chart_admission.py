@@ -15,6 +15,7 @@ from cluster_control_plane import Access, ControlPlane
 SPACE = f"admission-{os.getpid()}"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 OURS = {"app.kubernetes.io/managed-by": "forebay", "app.kubernetes.io/part-of": "forebay"}
+HARMLESS: Json = {"name": "a", "image": "b", "securityContext": {"allowPrivilegeEscalation": False}}
 SECONDS = 60.0
 PATHS = {
     "Deployment": f"/apis/apps/v1/namespaces/{SPACE}/deployments",
@@ -103,9 +104,8 @@ def _own() -> list[Json]:
 
 def _changed(kind: str, **spec: object) -> Json:
     """One of those, with one harmless container and something else in the spec of its pods."""
-    harmless = {"name": "a", "image": "b", "securityContext": {"allowPrivilegeEscalation": False}}
     made = copy.deepcopy(next(each for each in _own() if each["kind"] == kind))
-    made["spec"]["template"]["spec"] |= {"containers": [harmless], "initContainers": [], "volumes": [], **spec}
+    made["spec"]["template"]["spec"] |= {"containers": [HARMLESS], "initContainers": [], "volumes": [], **spec}
     return made
 
 
@@ -185,6 +185,14 @@ def test_pods_without_privileges_are_asked_for(thief: Api) -> None:
         {"volumes": [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]},
         {"containers": [{"name": "a", "image": "b"}]},
         {"initContainers": [{"name": "c", "image": "b", "securityContext": {"allowPrivilegeEscalation": True}}]},
+        {
+            "containers": [
+                {**HARMLESS, "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"add": ["KILL"]}}}
+            ]
+        },
+        {"containers": [{**HARMLESS, "securityContext": {"allowPrivilegeEscalation": False, "runAsNonRoot": False}}]},
+        {"containers": [{**HARMLESS, "ports": [{"containerPort": 80, "hostPort": 80}]}]},
+        {"securityContext": {"runAsUser": 0}},
     ],
     ids=str,
 )
@@ -208,3 +216,13 @@ def test_no_secret_brings_the_token_of_an_account(thief: Api) -> None:
 def test_the_policies_are_for_this_account_only(control_plane: ControlPlane) -> None:
     """Another user may do all of that: only its own rights count."""
     assert _merge(control_plane.access.api, "Pod", "bank", {"metadata": {"labels": {"bank": "x"}}}) == ""
+
+
+@pytest.mark.usefixtures("thief")
+def test_kubernetes_finds_nothing_odd_in_what_the_policies_ask(control_plane: ControlPlane) -> None:
+    def statuses() -> list[Json]:
+        found = control_plane.access.api.all("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies")
+        return [each.get("status", {}) for each in found if each["metadata"]["name"].endswith(SPACE)]
+
+    eventually(lambda: all("typeChecking" in each for each in statuses()), lambda: f"{statuses()}", SECONDS)
+    assert [each["typeChecking"] for each in statuses()] == [{}] * 4
