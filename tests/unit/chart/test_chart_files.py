@@ -60,6 +60,16 @@ def test_the_plain_manifests_hold_no_secret_and_nothing_of_helm() -> None:
     assert "Helm" not in text
 
 
+def test_every_image_of_the_plain_manifests_is_from_the_registry_that_is_to_be_replaced() -> None:
+    """One to a line: the command in kustomization.yaml replaces the first of each line."""
+    lines = (PLAIN / "forebay.yaml").read_text(encoding="utf-8").splitlines()
+    images = [line for line in lines if re.search(r'[iI]mage"?: ', line) and "versity/versitygw" not in line]
+
+    assert len(images) == 5
+    assert {line.count("registry.example.com/forebay/") for line in images} == {1}
+    assert r"s#registry\.example\.com#$YOUR_REGISTRY#" in (PLAIN / "kustomization.yaml").read_text(encoding="utf-8")
+
+
 def test_the_plain_manifests_are_in_the_namespace_that_comes_with_them() -> None:
     namespace = yaml.safe_load((PLAIN / "namespace.yaml").read_text(encoding="utf-8"))["metadata"]["name"]
     found = objects((PLAIN / "forebay.yaml").read_text(encoding="utf-8"))
