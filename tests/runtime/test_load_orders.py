@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -194,8 +195,11 @@ def test_a_full_queue_is_tritons_refusal_and_the_gateways_retry(tmp_path: Path, 
     arguments = ("--model-control-mode", "explicit", "--device", "simulated:20Mi,pace=60s")
     with running_server(tmp_path / "run", *arguments) as stuck:
         stuck.load("m", order(store, 1, 1), ServingConfig(max_batch_size=1, max_queue_size=1))
-        with requests_in_background(stuck, "m", ONES, count=2):
-            wait_for(lambda: stuck.metric("nv_inference_pending_request_count", model="m") == 1, "one executes, one waits")
+        with ExitStack() as stack:
+            stack.enter_context(requests_in_background(stuck, "m", ONES))
+            wait_for(lambda: stuck.metric("forebay_model_executing", model="m") == 1, "one executes")
+            stack.enter_context(requests_in_background(stuck, "m", ONES))
+            wait_for(lambda: stuck.metric("nv_inference_pending_request_count", model="m") == 1, "one waits")
             refused = stuck.infer_json("m", ONES)
             retried = stuck.infer_json("m", ONES, {"forebay-version": "1"})
             stuck.process.kill()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from typing import Any, Final, cast
 
@@ -23,6 +24,8 @@ class LargeRequests:
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = WorkThreads(1, "large")
         self._closed = False
+        # So that none is started once it is closed: that one would stay.
+        self._changing = threading.Lock()
 
     async def read(self, function: str, description: bytes | memoryview, *rest: Any) -> Any:
         """The result of a function of `protocol.reading`; a caller that is cancelled while it waits holds nothing here.
@@ -60,16 +63,21 @@ class LargeRequests:
         )
 
     def _running(self) -> "subprocess.Popen[bytes]":
+        with self._changing:
+            if self._process is None:
+                self._process = self._started()
+            return self._process
+
+    def _started(self) -> "subprocess.Popen[bytes]":
         if self._closed:
             raise UnavailableError("Server exiting")
-        if self._process is None:
-            command = [sys.executable, "-m", "forebay_runtime.protocol.reading"]
-            # A session of its own: Ctrl-C is for the server, which answers what it has begun. The reader ends with its input.
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        return self._process
+        command = [sys.executable, "-m", "forebay_runtime.protocol.reading"]
+        # A session of its own: Ctrl-C is for the server, which answers what it has begun. The reader ends with its input.
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
 
     def _end(self) -> None:
-        process, self._process = self._process, None
+        with self._changing:
+            process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()

@@ -1,8 +1,11 @@
 """The process that reads large requests, and what may go wrong with it."""
 
+import asyncio
 import os
 import subprocess
+import threading
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from forebay_runtime.protocol import infer_grpc
 from forebay_runtime.protocol.errors import InternalError, UnavailableError
 from forebay_runtime.protocol.triton_messages import service
 from forebay_runtime.server.large_requests import LargeRequests
+from forebay_runtime.server.work_threads import WorkThreads
 
 
 @pytest.fixture
@@ -77,3 +81,31 @@ def children() -> set[int]:
     """The processes that threads of this one have started and that were not waited for."""
     tasks = Path("/proc/self/task").iterdir()
     return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+
+
+async def test_a_reader_that_is_just_being_started_does_not_outlive_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    large, starting, started = LargeRequests(), threading.Event(), list[subprocess.Popen[bytes]]()
+    popen: Any = subprocess.Popen
+
+    def start(*given: Any, **named: Any) -> Any:
+        starting.set()
+        # Until the server closes: it must wait for what is being started, and end it.
+        assert closing.wait(60)
+        started.append(popen(*given, **named))
+        return started[0]
+
+    closing = threading.Event()
+    close_threads = WorkThreads.close
+
+    def close(threads: WorkThreads) -> None:
+        closing.set()
+        close_threads(threads)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(WorkThreads, "close", close)
+    asked = asyncio.ensure_future(request_id(large, "first"))
+    await asyncio.to_thread(starting.wait, 60)
+    await asyncio.to_thread(large.close)
+    with suppress(UnavailableError):
+        await asked
+    assert [process.poll() is not None for process in started] == [True]
