@@ -41,6 +41,7 @@ from forebay_operator.domain.snapshot import DeviceClass, Pool
 from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import PODS
 from forebay_operator.manifests.pool import pool_text
+from forebay_operator.worlds.kubernetes.claims import Claims
 from forebay_operator.worlds.kubernetes.servers import Servers, Tokens
 from forebay_operator.worlds.kubernetes.store import Store
 from forebay_schema.demand import DemandLine
@@ -389,7 +390,7 @@ def cluster(models: int) -> None:
 
 def pod(number: int, pool: Pool, port: int) -> Json:
     metadata = {
-        "name": f"server-{number}",
+        "name": f"{names.pool_deployment(pool, '')}-{number}",
         "namespace": NAMESPACE,
         "uid": f"uid-{number}",
         "resourceVersion": str(number + 1),
@@ -408,7 +409,8 @@ async def observe(port: int) -> None:
     for number in range(OBSERVED):
         store.put(PODS, pod(number, pool, port))
     loop = asyncio.get_running_loop()
-    servers = Servers(store, Tokens(b"0123456789abcdef"), loop.time, lambda: None)
+    claims = Claims(lambda _subject, _news: None)
+    servers = Servers(store, Tokens(b"0123456789abcdef"), loop.time, lambda: None, claims=claims)
     task = asyncio.ensure_future(servers.run())
     await asyncio.sleep(_LOOK_S)
     for _ in range(3):

@@ -202,16 +202,16 @@ def _revision_of(revision: api_status.Revision) -> domain_status.RevisionRecord:
     return domain_status.RevisionRecord(
         number=revision.number,
         id=revision.id,
-        serving=_serving_text(revision.serving),
+        serving=_serving_text(_serving_of(revision.serving)),
         artifact=_artifact_of(revision.artifact) if revision.artifact else None,
         footprint=_footprint_of(revision.footprint) if revision.footprint else None,
     )
 
 
 @lru_cache(maxsize=1024)
-def _serving_text(serving: api_status.RevisionServing) -> str:
+def _serving_text(serving: domain.Serving) -> str:
     """Made once for each way to serve: thousands of models are served in few."""
-    return canonical_json(asdict(_serving_of(serving))).decode()
+    return canonical_json(asdict(serving)).decode()
 
 
 def _serving_of(serving: api_status.RevisionServing) -> domain.Serving:
