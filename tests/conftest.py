@@ -83,6 +83,7 @@ def _answers(api: Api, path: str) -> bool:
     return True
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two processes share the tests, by files, whose fixtures are made once. All that asks for the one API server is one such
     share: it takes longest, mostly waiting, and begins first so that the rest goes on beside it."""
