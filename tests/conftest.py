@@ -83,13 +83,9 @@ def _answers(api: Api, path: str) -> bool:
     return True
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes share the tests, by files, whose fixtures are made once. All that asks for the one API server is one such
-    share: it takes longest, mostly waiting, and begins first so that the rest goes on beside it."""
+    """What needs an API server begins first: it takes longest, mostly waiting. Two processes share the tests, by files."""
     items.sort(key=lambda item: not _needs_a_cluster(item))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("cluster" if _needs_a_cluster(item) else item.nodeid.partition("::")[0]))
 
 
 def _needs_a_cluster(item: pytest.Item) -> bool:
