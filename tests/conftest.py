@@ -84,7 +84,7 @@ def _answers(api: Api, path: str) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs an API server begins first: it takes longest, mostly waiting. Two processes share the tests, by files."""
+    """What needs an API server begins first: it takes longest, mostly waiting."""
     items.sort(key=lambda item: not _needs_a_cluster(item))
 
 
