@@ -28,7 +28,8 @@ def test_a_slow_leak_is_seen_through_noise(seed: int) -> None:
     seen = trend(SECONDS, values, least=1.0)
 
     assert not seen.flat
-    assert 100.0 < seen.per_hour < 140.0
+    # 120 by construction; of all thousand seeds the line is laid at 100.5 to 140.1.
+    assert 90.0 < seen.per_hour < 150.0
 
 
 @given(st.integers(0, 1000))
