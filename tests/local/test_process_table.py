@@ -1,7 +1,8 @@
 import os
 import socket
+import subprocess
 
-from forebay_operator.worlds.local.process_table import owner_of_port
+from forebay_operator.worlds.local.process_table import command_of, owner_of_port
 
 
 def test_a_port_in_use_is_named_with_its_owner() -> None:
@@ -12,8 +13,14 @@ def test_a_port_in_use_is_named_with_its_owner() -> None:
         owner = owner_of_port(listener.getsockname()[1])
 
     assert owner is not None
-    assert owner.pid == os.getpid()
-    assert "pytest" in str(owner)
+    assert str(owner) == f"pid {os.getpid()} ({command_of(os.getpid())})"
+
+
+def test_a_process_is_named_by_its_command_line() -> None:
+    with subprocess.Popen(["sleep", "1234"]) as sleeper:
+        assert command_of(sleeper.pid) == "sleep 1234"
+
+        sleeper.kill()
 
 
 def test_a_free_port_has_no_owner() -> None:

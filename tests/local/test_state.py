@@ -55,10 +55,13 @@ def test_the_run_folder_moves_to_a_short_path_when_sockets_would_not_fit(tmp_pat
 
 
 def test_a_run_folder_that_is_somebody_elses_link_is_refused(folder: StateFolder) -> None:
-    (folder.root / "run").symlink_to(folder.root)
+    run = fresh_run_folder(folder)
+    run.rmdir()
+    run.symlink_to(folder.root)
 
     with pytest.raises(StateError, match="belongs to somebody else"):
         fresh_run_folder(folder)
+    run.unlink()
 
 
 def test_a_state_folder_that_cannot_be_made_is_refused_with_what_to_do(tmp_path: Path) -> None:
