@@ -2,54 +2,12 @@
 
 import json
 import socket
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from cli_api_server import api_server, kubeconfig_of
 from cluster_commands import Done, run
-
-
-def a_kubeconfig(path: Path, server: str) -> Path:
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": server}}],
-        "users": [{"name": "u", "user": {"token": "t"}}],
-        "contexts": [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in ("one", "two")],
-        "current-context": "one",
-    }
-    path.write_text(json.dumps(content))
-    return path
-
-
-@contextmanager
-def a_server(status: int, content: bytes) -> Generator[str]:
-    """Answers every request with this."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-            """Tests are quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def refused(done: Done, status: int) -> str:
@@ -75,7 +33,7 @@ def test_a_kubeconfig_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_a_context_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
-    kubeconfig = a_kubeconfig(tmp_path / "config", "https://127.0.0.1:1")
+    kubeconfig = kubeconfig_of("https://127.0.0.1:1", tmp_path / "config")
 
     said = refused(run("get", "--kubeconfig", str(kubeconfig), "--context", "three"), 2)
 
@@ -84,8 +42,8 @@ def test_a_context_that_is_not_there_is_answered_with_those_that_are(tmp_path: P
 
 @pytest.mark.parametrize("current", ["", None], ids=["empty", "absent"])
 def test_a_named_context_is_enough_where_none_is_the_current_one(current: str | None, tmp_path: Path) -> None:
-    with a_server(200, json.dumps({"items": []}).encode()) as server:
-        kubeconfig = a_kubeconfig(tmp_path / "config", server)
+    with api_server(lambda _path: (200, b'{"items": []}')) as server:
+        kubeconfig = kubeconfig_of(server, tmp_path / "config")
         content = json.loads(kubeconfig.read_text())
         del content["current-context"]
         kubeconfig.write_text(json.dumps(content if current is None else {**content, "current-context": current}))
@@ -106,7 +64,7 @@ def test_an_api_server_that_does_not_answer_is_named_with_the_reason(tmp_path: P
         # Bound and not listening: nobody else gets the port meanwhile.
         closed.bind(("127.0.0.1", 0))
         server = f"https://127.0.0.1:{closed.getsockname()[1]}"
-        said = refused(run("get", "--kubeconfig", str(a_kubeconfig(tmp_path / "config", server))), 3)
+        said = refused(run("get", "--kubeconfig", str(kubeconfig_of(server, tmp_path / "config"))), 3)
 
     assert f"the API server of context one ({server}) does not answer (" in said
     assert "Connection refused" in said
@@ -124,7 +82,7 @@ def test_an_api_server_that_does_not_answer_is_named_with_the_reason(tmp_path: P
 def test_what_an_api_server_answers_is_told_in_words(
     tmp_path: Path, status: int, content: bytes, expected_status: int, expected: str
 ) -> None:
-    with a_server(status, content) as server:
-        done = run("get", "--kubeconfig", str(a_kubeconfig(tmp_path / "config", server)))
+    with api_server(lambda _path: (status, content)) as server:
+        done = run("get", "--kubeconfig", str(kubeconfig_of(server, tmp_path / "config")))
 
     assert expected in refused(done, expected_status)

@@ -1,14 +1,12 @@
 """`forebay top` where gateways can be asked through the API server, and where they cannot. The API server is played."""
 
 import json
-import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from cli_api_server import Answer, api_server, kubeconfig_of
 from cluster_commands import run
 
 PODS = "/api/v1/namespaces/forebay-system/pods"
@@ -45,46 +43,22 @@ ANSWERS: Mapping[str, object] = {
 
 
 @contextmanager
-def _api_server(answers: Mapping[str, object], folder: Path) -> Generator[Path]:
+def _cluster(answers: Mapping[str, object], folder: Path) -> Generator[Path]:
     """A kubeconfig for one that answers these paths, and forbids all others."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found = answers.get(unquote(urlsplit(self.path).path))
-            content = (found if isinstance(found, str) else json.dumps(found or {"message": "not allowed"})).encode()
-            self.send_response(403 if found is None else 200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(path: str) -> Answer:
+        found = answers.get(path)
+        if found is None:
+            return 403, b'{"message": "not allowed"}'
+        return 200, (found if isinstance(found, str) else json.dumps(found)).encode()
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-            """Tests are quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield _kubeconfig(folder / "config", f"http://127.0.0.1:{server.server_address[1]}")
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def _kubeconfig(path: Path, server: str) -> Path:
-    content = {
-        "clusters": [{"name": "c", "cluster": {"server": server}}],
-        "users": [{"name": "u", "user": {"token": "t"}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "c",
-    }
-    path.write_text(json.dumps(content))
-    return path
+    with api_server(answer) as server:
+        yield kubeconfig_of(server, folder / "config")
 
 
 def test_the_load_is_that_of_all_gateways(tmp_path: Path) -> None:
     answers = {**ANSWERS, f"{PODS}/gateway-2:8080/proxy/metrics": PAGE}
-    with _api_server(answers, tmp_path) as kubeconfig:
+    with _cluster(answers, tmp_path) as kubeconfig:
         done = run("top", "--once", "--kubeconfig", str(kubeconfig))
 
     assert done.returncode == 0, done
@@ -93,7 +67,7 @@ def test_the_load_is_that_of_all_gateways(tmp_path: Path) -> None:
 
 
 def test_where_a_gateway_may_not_be_asked_nothing_is_said_of_the_load(tmp_path: Path) -> None:
-    with _api_server(ANSWERS, tmp_path) as kubeconfig:
+    with _cluster(ANSWERS, tmp_path) as kubeconfig:
         done = run("top", "--once", "--kubeconfig", str(kubeconfig))
 
     assert done.returncode == 0, done
