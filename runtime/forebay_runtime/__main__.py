@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import os
+import resource
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import uvloop
 
@@ -20,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop. Exit status: 0 ended as told, 1 cannot start (the reason is on standard error)."""
     settings = command_line.parse(arguments)
     logs.configure(settings.log_level)
+    _allow_connections()
     if settings.device.kind != "gpu":
         process_memory.bound()
     try:
@@ -32,6 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"forebay-runtime: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _allow_connections() -> None:
+    """A connection is a descriptor: many shells and containers begin with 1,024 and may have far more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Some systems refuse what they call their own limit.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

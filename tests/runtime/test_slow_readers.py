@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 from forebay_runtime.protocol.http_answers import HttpAnswer
+from forebay_runtime.server.head_buffers import HeadBuffers
 from forebay_runtime.server.http_connection import Exchange, HttpConnection
 from forebay_runtime.service.request_memory import RequestMemory
 
@@ -33,7 +34,9 @@ async def read(client: socket.socket, count: int) -> None:
 
 async def test_a_client_that_reads_steadily_is_not_let_go_however_slow_it_is() -> None:
     loop, connections = asyncio.get_running_loop(), set[HttpConnection]()
-    server = await loop.create_server(lambda: HttpConnection(Answers(), connections, RequestMemory(1)), "127.0.0.1", 0)
+    server = await loop.create_server(
+        lambda: HttpConnection(Answers(), connections, RequestMemory(1), HeadBuffers()), "127.0.0.1", 0
+    )
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_AHEAD)
         client.setblocking(False)

@@ -1,5 +1,6 @@
 """Artifacts from the store: fetched, verified against their manifest and digest, kept on the scratch volume."""
 
+import errno
 import hashlib
 import re
 import shutil
@@ -7,6 +8,7 @@ import threading
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Generator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,10 @@ from forebay_schema.documents import DocumentError
 from forebay_schema.manifest import MANIFEST_FILE, ArtifactFile, Manifest, address_of
 
 _CHUNK: Final = 1 << 20
+_SILENCE_S: Final = 60.0
+_LEAST_PROGRESS: Final = 16 << 10
+"""Bytes in that time. Less, and a model of some megabytes would take hours."""
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ArtifactError(RuntimeError):
@@ -36,8 +42,10 @@ class Artifact:
 class ArtifactCache:
     """Verified artifacts by digest, the least recently fetched removed when they take more than `limit_bytes`."""
 
-    def __init__(self, folder: Path, limit_bytes: int) -> None:
+    def __init__(self, folder: Path, limit_bytes: int, silence_s: float = _SILENCE_S) -> None:
+        """`silence_s`: a store that sends hardly anything for so long is given up."""
         self._folder = folder
+        self._silence_s = silence_s
         self._partial = folder.with_name(f"{folder.name}-partial")
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
@@ -109,7 +117,7 @@ class ArtifactCache:
         part = self._partial / uuid.uuid4().hex
         part.mkdir(parents=True)
         try:
-            _copy(uri, part)
+            _copy(uri, part, self._silence_s)
             _verified(part, digest)
             target.parent.mkdir(parents=True, exist_ok=True)
             part.rename(target)
@@ -118,21 +126,48 @@ class ArtifactCache:
         return _verified(target, digest)
 
 
-def _copy(uri: str, target: Path) -> None:
+def _copy(uri: str, target: Path, silence_s: float) -> None:
     try:
         filesystem, root = fsspec.core.url_to_fs(uri)
-        _get(filesystem, root, MANIFEST_FILE, target)
+        _get(filesystem, root, target / MANIFEST_FILE, silence_s)
         for file in _manifest(target).files:
-            _get(filesystem, root, _plain_name(file), target)
+            _get(filesystem, root, target / _plain_name(file), silence_s)
     except ArtifactError:
         raise
+    except OSError as error:
+        if error.errno in _FULL:
+            where = f"in {target.parent.parent}: make room there, or give the server a larger scratch volume (--scratch)"
+            raise ArtifactError(f"there is no room left ({error.strerror}) for the artifact {uri} {where}") from None
+        raise ArtifactError(f"the artifact {uri} cannot be fetched: {error}") from None
     except Exception as error:
         # Each file system has exceptions of its own.
         raise ArtifactError(f"the artifact {uri} cannot be fetched: {error}") from None
 
 
-def _get(filesystem: Any, root: str, name: str, target: Path) -> None:
-    filesystem.get_file(f"{root.rstrip('/')}/{name}", str(target / name))
+def _get(filesystem: Any, root: str, target: Path, silence_s: float) -> None:
+    """Fetch a file, in a thread that is left alone when hardly anything comes: stores may fall silent, or drip, for ever."""
+    getting: Future[None] = Future()
+
+    def get() -> None:
+        try:
+            filesystem.get_file(f"{root.rstrip('/')}/{target.name}", str(target))
+            getting.set_result(None)
+        except Exception as error:
+            getting.set_exception(error)
+
+    threading.Thread(target=get, name="artifact", daemon=True).start()
+    seen = 0
+    while True:
+        try:
+            return getting.result(silence_s)
+        except TimeoutError:
+            # The store's own, unless it is not done.
+            if getting.done():
+                raise
+        before, seen = seen, target.stat().st_size if target.exists() else 0
+        if seen - before < _LEAST_PROGRESS:
+            said = f"it has sent {seen - before} bytes of {target.name} in {silence_s:.0f} s: see that the store answers"
+            raise ArtifactError(f"the artifact {root} cannot be fetched: {said}")
 
 
 def _plain_name(file: ArtifactFile) -> str:

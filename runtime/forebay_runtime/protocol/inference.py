@@ -20,6 +20,8 @@ from forebay_runtime.protocol.signature import GivenInput, ModelSignature, Tenso
 Array = npt.NDArray[Any]
 
 _CHEAP_TO_COPY: Final = 4096
+MANY_TEXTS: Final = 1 << 13
+"""Elements of a BYTES tensor that take a few milliseconds to cut apart, or to join."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class InferPlan:
     timeout_ns: int = 0
     given: Mapping[str, Array] = field(default_factory=dict[str, Array])
     """Inputs whose data was part of the description."""
+    has_many_texts: bool = False
+    """Whether an input is so much text that reading it holds up others."""
     answers: dict[object, bytes] = field(default_factory=dict[object, bytes], compare=False)
     """Descriptions of answers already given to this plan, by the shapes of the outputs. A cache: it changes no answer."""
 
@@ -125,7 +129,17 @@ def make_plan(signature: ModelSignature, described: Description) -> InferPlan:
         output_names=tuple(wanted.tensor.name for wanted in described.outputs),
         timeout_ns=described.parameters.timeout_ns,
         given=described.arrays,
+        has_many_texts=any(_is_many_texts(planned) for planned in inputs),
     )
+
+
+def _is_many_texts(planned: PlannedInput) -> bool:
+    return planned.datatype is BYTES and prod(planned.shape) > MANY_TEXTS
+
+
+def answers_many_texts(plan: InferPlan, arrays: Mapping[str, Array]) -> bool:
+    """Whether an output is so much text that writing it holds up others."""
+    return any(output.tensor.datatype is BYTES and arrays[output.tensor.name].size > MANY_TEXTS for output in plan.outputs)
 
 
 def _planned(signature: ModelSignature, given: GivenInput, size: int) -> PlannedInput:

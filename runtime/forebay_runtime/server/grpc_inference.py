@@ -3,15 +3,17 @@
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
+from weakref import WeakSet
 
 from forebay_runtime.protocol import grpc_wire, infer_grpc
 from forebay_runtime.protocol.errors import CancelledError, InternalError, RequestError
-from forebay_runtime.protocol.inference import Array, InferPlan, tensors
+from forebay_runtime.protocol.inference import Array, InferPlan, answers_many_texts, tensors
 from forebay_runtime.server import grpc_status
 from forebay_runtime.server.large_requests import LARGE, LargeRequests
+from forebay_runtime.server.work_threads import WorkThreads
 from forebay_runtime.service.data_plane import DataPlane, GatewayHeaders, version_of
 from forebay_runtime.service.loaded_version import LoadedVersion
 from forebay_runtime.service.request_memory import RequestMemory
@@ -21,8 +23,11 @@ _log = Logger(__name__)
 _STREAM_AHEAD: Final = 1024
 """How many requests of a stream may be on their way before the next is read."""
 _PATIENCE_S: Final = 0.5
+_TEXT_READERS: Final = 2
 
 Outcome = bytes | RequestError
+LateOutcome = Callable[[], Outcome]
+"""An outcome that is so much work that the call's own thread does it."""
 Raws = Sequence[memoryview]
 
 
@@ -35,12 +40,12 @@ class Waiter:
         self._loop = loop
         self._done = threading.Lock()
         self._done.acquire()
-        self.outcome: Outcome | None = None
+        self.outcome: Outcome | LateOutcome | None = None
         self.cancel: Callable[[], object] | None = None
         self.on_answer: Callable[[], None] | None = None
         self.request_id = ""
 
-    def set(self, outcome: Outcome) -> None:
+    def set(self, outcome: Outcome | LateOutcome) -> None:
         """Called in the event loop, once."""
         self.cancel = None
         if self.on_answer is not None:
@@ -51,8 +56,11 @@ class Waiter:
     def wait(self) -> Outcome:
         """Called in the thread."""
         with self._done:
-            assert self.outcome is not None
-            return self.outcome
+            outcome = self.outcome
+        assert outcome is not None
+        if callable(outcome):
+            outcome = self.outcome = outcome()
+        return outcome
 
     def gone(self) -> None:
         """The client went away, or the call has ended; called in any thread."""
@@ -77,11 +85,14 @@ class GrpcInference:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = loop
         self._memory = memory
+        self._text_readers = WorkThreads(_TEXT_READERS, "texts")
+        # Weakly: nobody asks for the answer of a stream whose client has left.
+        self._written_late = WeakSet[LateOutcome]()
 
     @property
-    def reading(self) -> bool:
-        """Whether a large request is being read: it is in no queue yet."""
-        return bool(self._tasks)
+    def busy(self) -> bool:
+        """Whether a large request is being read, or a large answer written: they are in no queue, or no longer."""
+        return bool(self._tasks) or len(self._written_late) > 0
 
     def infer(self, message: bytes, context: Any) -> bytes:
         """ModelInfer: serialised request in, serialised response out."""
@@ -152,25 +163,38 @@ class GrpcInference:
         waiter.on_answer = lambda: self._memory.give(size)
         description, raws = grpc_wire.split_request(message)
         if len(description) > LARGE:
-            task = asyncio.ensure_future(self._queue_large(description, raws, gateway, waiter))
-            self._tasks.add(task)
-            waiter.cancel = task.cancel
-            task.add_done_callback(partial(self._read_large, waiter))
+            self._later(self._queue_large(description, raws, gateway, waiter), waiter)
             return
         target = infer_grpc.target(description)
         waiter.request_id = target.request_id
         loaded = self._data_plane.find(target.model, version_of(target.version), gateway)
-        plan = loaded.grpc_plans.get(description) or loaded.grpc_plans.keep(
-            description, infer_grpc.plan(description, loaded.signature, raw=bool(raws))
-        )
-        self._execute(loaded, plan, raws, gateway, waiter)
+        plan = _plan(loaded, description, raw=bool(raws))
+        infer_grpc.check_raws(plan, raws, loaded.key.model)
+        if plan.has_many_texts:
+            self._later(self._queue_large(description, raws, gateway, waiter), waiter)
+        else:
+            self._execute(loaded, plan, tensors(plan, raws), gateway, waiter)
+
+    def _later(self, queueing: Coroutine[Any, Any, None], waiter: Waiter) -> None:
+        task = asyncio.ensure_future(queueing)
+        self._tasks.add(task)
+        waiter.cancel = task.cancel
+        task.add_done_callback(partial(self._read_large, waiter))
 
     async def _queue_large(self, description: bytes, raws: Raws, gateway: GatewayHeaders, waiter: Waiter) -> None:
+        """Queue a request whose description, or whose text, is not to be read in the event loop."""
         try:
-            target: infer_grpc.Target = await self._large.read("target", description)
+            target = await self._target(description)
             waiter.request_id = target.request_id
-            loaded, plan = await self._planned(target, description, gateway, raw=bool(raws))
-            self._execute(loaded, plan, raws, gateway, waiter)
+            version, raw = version_of(target.version), bool(raws)
+            while True:
+                loaded, plan = await self._planned(target, description, gateway, raw=raw)
+                infer_grpc.check_raws(plan, raws, loaded.key.model)
+                arrays = await self._arrays(plan, raws)
+                # Else it was replaced meanwhile, and the plan may not fit.
+                if self._data_plane.find(target.model, version, gateway) is loaded:
+                    break
+            self._execute(loaded, plan, arrays, gateway, waiter)
         except RequestError as error:
             waiter.set(error)
         except Exception:
@@ -183,6 +207,8 @@ class GrpcInference:
         """A plan and the version that it was made for, which serves the model now."""
         version = version_of(target.version)
         loaded = self._data_plane.find(target.model, version, gateway)
+        if len(description) <= LARGE:
+            return loaded, _plan(loaded, description, raw=raw)
         while True:
             plan: InferPlan = await self._large.read("grpc", description, loaded.signature, raw)
             made_for, loaded = loaded, self._data_plane.find(target.model, version, gateway)
@@ -195,15 +221,34 @@ class GrpcInference:
         if task.cancelled():
             waiter.set(CancelledError("the client went away"))
 
-    def _execute(self, loaded: LoadedVersion, plan: InferPlan, raws: Raws, gateway: GatewayHeaders, waiter: Waiter) -> None:
-        infer_grpc.check_raws(plan, raws, loaded.key.model)
-        arrays = tensors(plan, raws)
+    async def _target(self, description: bytes) -> infer_grpc.Target:
+        if len(description) <= LARGE:
+            return infer_grpc.target(description)
+        target: infer_grpc.Target = await self._large.read("target", description)
+        return target
 
+    async def _arrays(self, plan: InferPlan, raws: Raws) -> dict[str, Array]:
+        return await self._text_readers.run(tensors, plan, raws) if plan.has_many_texts else tensors(plan, raws)
+
+    def _execute(
+        self, loaded: LoadedVersion, plan: InferPlan, arrays: Mapping[str, Array], gateway: GatewayHeaders, waiter: Waiter
+    ) -> None:
         def reply(outcome: Mapping[str, Array] | RequestError) -> None:
-            waiter.set(_answer(loaded, plan, outcome))
+            if not isinstance(outcome, RequestError) and answers_many_texts(plan, outcome):
+                late: LateOutcome = partial(_answer, loaded, plan, outcome)
+                self._written_late.add(late)
+                waiter.set(late)
+            else:
+                waiter.set(_answer(loaded, plan, outcome))
 
         call = self._data_plane.submit(loaded, plan, arrays, gateway, reply)
         waiter.cancel = lambda: loaded.batcher.cancel(call)
+
+
+def _plan(loaded: LoadedVersion, description: bytes, *, raw: bool) -> InferPlan:
+    return loaded.grpc_plans.get(description) or loaded.grpc_plans.keep(
+        description, infer_grpc.plan(description, loaded.signature, raw=raw)
+    )
 
 
 def _answer(loaded: LoadedVersion, plan: InferPlan, outcome: Mapping[str, Array] | RequestError) -> Outcome:

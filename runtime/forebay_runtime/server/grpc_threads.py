@@ -34,9 +34,9 @@ class CallThreads(ThreadPoolExecutor):
         return self._calls >= self.count
 
     @property
-    def short(self) -> bool:
-        """Whether all threads are in use, or less than a sixteenth of them is free."""
-        return _FEW * (self.count - self._calls) < self.count
+    def lacking(self) -> int:
+        """How many calls must end for a sixteenth of the threads to be free."""
+        return max(0, self._calls - self.count + -(-self.count // _FEW))
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         with self._lock:

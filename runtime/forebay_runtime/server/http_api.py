@@ -2,10 +2,10 @@
 
 import asyncio
 import hmac
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from forebay_runtime.protocol import compression, http_answers, infer_json
 from forebay_runtime.protocol.errors import (
@@ -18,7 +18,7 @@ from forebay_runtime.protocol.errors import (
     UnsupportedError,
 )
 from forebay_runtime.protocol.http_answers import BINARY, JSON, TEXT, HttpAnswer, error_answer, json_answer
-from forebay_runtime.protocol.inference import Array, InferPlan, tail_parts, tensors
+from forebay_runtime.protocol.inference import Array, InferPlan, answers_many_texts, tail_parts, tensors
 from forebay_runtime.protocol.signature import longest_json
 from forebay_runtime.server.http_connection import Exchange
 from forebay_runtime.server.http_routes import Handler, match
@@ -47,6 +47,14 @@ T = TypeVar("T")
 _EMPTY: Final = HttpAnswer(content_type=TEXT)
 _NOT_FOUND: Final = HttpAnswer(404, (http_answers.error_body("Not Found"),), TEXT)
 _NOT_ALLOWED: Final = HttpAnswer(405, (http_answers.error_body("Method Not Allowed"),), TEXT)
+
+
+class Understood(NamedTuple):
+    """A request, for the version that it was understood for."""
+
+    loaded: LoadedVersion
+    plan: InferPlan
+    parts: Sequence[memoryview]
 
 
 class HttpApi:
@@ -175,8 +183,12 @@ class HttpApi:
         if length > LARGE:
             _check_length(loaded, length)
             self._infer_later(exchange, self._infer_large(exchange, values, body, length))
+            return
+        plan, parts = _understand(loaded, length, body)
+        if plan.has_many_texts:
+            self._infer_later(exchange, self._infer_texts(exchange, values, body, Understood(loaded, plan, parts)))
         else:
-            self._execute(exchange, loaded, *_understand(loaded, length, body))
+            self._execute(exchange, loaded, plan, tensors(plan, parts))
 
     async def _infer_large(self, exchange: Exchange, values: Mapping[str, str], body: memoryview, length: int) -> None:
         self._recoding += 1
@@ -184,7 +196,22 @@ class HttpApi:
             loaded, plan = await self._planned(exchange, values, body[:length])
         finally:
             self._recoding -= 1
-        self._execute(exchange, loaded, plan, tensors(plan, tail_parts(plan, body[length:], loaded.key.model)))
+        parts = tail_parts(plan, body[length:], loaded.key.model)
+        if plan.has_many_texts:
+            await self._infer_texts(exchange, values, body, Understood(loaded, plan, parts))
+        else:
+            self._execute(exchange, loaded, plan, tensors(plan, parts))
+
+    async def _infer_texts(
+        self, exchange: Exchange, values: Mapping[str, str], body: memoryview, understood: Understood
+    ) -> None:
+        loaded, plan, parts = understood
+        arrays = await self._recoded(tensors, plan, parts)
+        if self._find(exchange, values) is loaded:
+            self._execute(exchange, loaded, plan, arrays)
+        else:
+            # It was replaced meanwhile: the plan may not fit.
+            self._infer_plain(exchange, values, body)
 
     async def _planned(
         self, exchange: Exchange, values: Mapping[str, str], description: memoryview
@@ -284,15 +311,16 @@ class HttpApi:
         return HttpAnswer()
 
 
-def _understand(loaded: LoadedVersion, length: int, body: memoryview) -> tuple[InferPlan, dict[str, Array]]:
+def _understand(loaded: LoadedVersion, length: int, body: memoryview) -> tuple[InferPlan, list[memoryview]]:
+    """The plan of a request, and the parts of its body that belong to its inputs."""
     if length == 0:
         plan = infer_json.raw_plan(loaded.signature, len(body))
-        return plan, tensors(plan, infer_json.raw_parts(plan, body))
+        return plan, infer_json.raw_parts(plan, body)
     description = bytes(body[:length])
     plan = loaded.http_plans.get(description) or loaded.http_plans.keep(
         description, infer_json.plan(description, loaded.signature)
     )
-    return plan, tensors(plan, tail_parts(plan, body[length:], loaded.key.model))
+    return plan, tail_parts(plan, body[length:], loaded.key.model)
 
 
 def _check_length(loaded: LoadedVersion, length: int) -> None:
@@ -304,9 +332,11 @@ def _check_length(loaded: LoadedVersion, length: int) -> None:
 
 
 def _takes_long(plan: InferPlan, outcome: Mapping[str, Array] | RequestError) -> bool:
-    """Whether outputs are to be written as JSON that are large."""
+    """Whether outputs are to be written that are large, as JSON or as text."""
     if isinstance(outcome, RequestError):
         return False
+    if answers_many_texts(plan, outcome):
+        return True
     return any(not output.binary and outcome[output.tensor.name].size > _WRITTEN_AT_ONCE for output in plan.outputs)
 
 

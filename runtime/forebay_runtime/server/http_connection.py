@@ -18,6 +18,7 @@ from forebay_runtime.protocol.errors import InvalidArgumentError, RequestError, 
 from forebay_runtime.protocol.http_answers import HttpAnswer, error_answer, head_of
 from forebay_runtime.protocol.http_chunks import BodyTooLargeError, ChunkDecoder, ChunkError
 from forebay_runtime.protocol.http_head import MAX_HEAD_BYTES, HttpSyntaxError, RequestHead
+from forebay_runtime.server.head_buffers import NO_BUFFER, HeadBuffers
 from forebay_runtime.service.request_memory import RequestMemory
 from forebay_schema import headers
 
@@ -72,17 +73,19 @@ class _State(NamedTuple):
 
 
 class HttpConnection(asyncio.BufferedProtocol):
-    def __init__(self, service: HttpService, open_connections: "set[HttpConnection]", memory: RequestMemory) -> None:
+    def __init__(
+        self, service: HttpService, open_connections: "set[HttpConnection]", memory: RequestMemory, buffers: HeadBuffers
+    ) -> None:
         self._service = service
         self._open = open_connections
         self._memory = memory
+        self._buffers = buffers
         self._taken = 0
         self._received_bytes = 0
         self._requests = 0
         self._seen = _State(0, False, 0, 0)
         self._transport: asyncio.Transport
-        self._buffer = bytearray(MAX_HEAD_BYTES)
-        self._view = memoryview(self._buffer)
+        self._held = NO_BUFFER
         self._filled = 0
         self._head: RequestHead | None = None
         self._body: memoryview | None = None
@@ -103,16 +106,17 @@ class HttpConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._open.discard(self)
         self._give_memory()
+        self._give_buffer()
         exchange, self._exchange = self._exchange, None
         if exchange is not None and exchange.on_gone is not None:
             exchange.on_gone()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
-        if self._discarding:
-            return self._view
-        if self._body is not None:
+        if self._body is not None and not self._discarding:
             return self._body[self._body_filled :]
-        return self._view[self._filled :]
+        if self._held is NO_BUFFER:
+            self._held = self._buffers.take()
+        return self._held.view if self._discarding else self._held.view[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
         self._received_bytes += nbytes
@@ -239,7 +243,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _pace_reading(self) -> None:
         """What does not fit into the buffer waits in the socket."""
-        full = self._filled == len(self._buffer)
+        full = self._filled == MAX_HEAD_BYTES
         if full and not self._reading_paused:
             self._transport.pause_reading()
         elif self._reading_paused and not full:
@@ -247,13 +251,13 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._reading_paused = full
 
     def _read_head(self) -> bool:
-        start = 2 if self._buffer.startswith(b"\r\n") else 0
-        end = self._buffer.find(b"\r\n\r\n", start, self._filled)
+        start = 2 if self._held.data.startswith(b"\r\n") else 0
+        end = self._held.data.find(b"\r\n\r\n", start, self._filled)
         if end < 0:
-            if self._filled == len(self._buffer):
+            if self._filled == MAX_HEAD_BYTES:
                 raise HttpSyntaxError(f"the request's header fields are larger than {MAX_HEAD_BYTES} bytes")
             return False
-        head = http_head.parse(bytes(self._view[start : end + 4]))
+        head = http_head.parse(bytes(self._held.view[start : end + 4]))
         self._consume(end + 4)
         self._head = head
         if head.content_length > self._service.max_body_bytes:
@@ -273,7 +277,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Make the buffer of a body, with what has come already; the rest will be received into it."""
         body = _aligned(head)
         have = min(self._filled, head.content_length)
-        body[:have] = self._view[:have]
+        body[:have] = self._held.view[:have]
         self._consume(have)
         self._body, self._body_filled = body, have
         if have == head.content_length:
@@ -281,7 +285,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _read_chunks(self) -> bool:
         assert self._chunks is not None
-        taken = self._chunks.feed(bytes(self._view[: self._filled]))
+        taken = self._chunks.feed(bytes(self._held.view[: self._filled]))
         self._consume(taken)
         self._take_memory(taken)
         if self._chunks.done:
@@ -301,8 +305,15 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _consume(self, count: int) -> None:
         rest = self._filled - count
         if rest:
-            self._buffer[:rest] = self._buffer[count : self._filled]
+            self._held.data[:rest] = self._held.data[count : self._filled]
         self._filled = rest
+        if not rest:
+            self._give_buffer()
+
+    def _give_buffer(self) -> None:
+        held, self._held = self._held, NO_BUFFER
+        if held is not NO_BUFFER:
+            self._buffers.give(held)
 
     def _begin(self, body: memoryview) -> None:
         head, self._head, self._body = self._head, None, None

@@ -19,6 +19,7 @@ from forebay_runtime.engine.onnx_session import share_memory, shrink
 from forebay_runtime.server.grpc_api import GrpcApi
 from forebay_runtime.server.grpc_inference import GrpcInference
 from forebay_runtime.server.grpc_server import GrpcServer
+from forebay_runtime.server.head_buffers import HeadBuffers
 from forebay_runtime.server.http_api import HttpApi
 from forebay_runtime.server.http_connection import HttpConnection, HttpService
 from forebay_runtime.server.large_requests import LargeRequests
@@ -54,6 +55,7 @@ class Listeners:
         self._stall_s = stall_s
         self._servers: list[asyncio.Server] = []
         self._connections: set[HttpConnection] = set()
+        self._buffers = HeadBuffers()
         self._sweeping = asyncio.ensure_future(self._sweep())
 
     async def listen(self, service: HttpService, address: str, port: int) -> int:
@@ -65,7 +67,7 @@ class Listeners:
         loop = asyncio.get_running_loop()
 
         def connection() -> HttpConnection:
-            return HttpConnection(service, self._connections, self._memory)
+            return HttpConnection(service, self._connections, self._memory, self._buffers)
 
         server = await loop.create_server(connection, address, port, backlog=1024)
         self._servers.append(server)
@@ -138,7 +140,7 @@ async def run(settings: Settings) -> None:
         await stop.wait()
 
         def busy() -> bool:
-            return listeners.busy() or api.recoding or inference.reading
+            return listeners.busy() or api.recoding or inference.busy
 
         await _drain(data_plane, busy, settings.exit_timeout_s)
         listeners.close_idle()

@@ -87,21 +87,21 @@ async def test_a_large_request_that_is_being_read_is_under_way() -> None:
     large = LargeRequests()
     inference, call = an_inference(large), UnaryCall()
     answered = asyncio.ensure_future(asyncio.to_thread(inference.infer, large_message(), call))
-    await each_turn_until(lambda: inference.reading or answered.done())
+    await each_turn_until(lambda: inference.busy or answered.done())
     assert not answered.done()
     with pytest.raises(AbortedError, match="unknown model"):
         await answered
     large.close()
-    assert not inference.reading
+    assert not inference.busy
 
 
 async def test_a_large_request_of_a_client_that_left_is_not_waited_for() -> None:
     large, memory = LargeRequests(), RequestMemory(1 << 24)
     inference, call = an_inference(large, memory), UnaryCall()
     answered = asyncio.ensure_future(asyncio.to_thread(inference.infer, large_message(), call))
-    await each_turn_until(lambda: inference.reading and call.watched)
+    await each_turn_until(lambda: inference.busy and call.watched)
     call.end()
     with pytest.raises(AbortedError, match="the client went away"):
         await answered
     large.close()
-    assert (inference.reading, memory.used_bytes) == (False, 0)
+    assert (inference.busy, memory.used_bytes) == (False, 0)

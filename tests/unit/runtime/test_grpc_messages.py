@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Generator, Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -11,16 +12,21 @@ from forebay_runtime.server.grpc_messages import MessageWatch
 from forebay_runtime.server.grpc_threads import CallThreads
 
 THREADS = 32
+PORTS = count(1024)
 
 
 class Context:
     """grpcio's side of a call, for as much as the watch uses."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "10.0.0.1") -> None:
         self.ended = False
+        self._peer = f"ipv4:{address}:{next(PORTS)}"
 
     def cancel(self) -> None:
         self.ended = True
+
+    def peer(self) -> str:
+        return self._peer
 
 
 class DeafContext(Context):
@@ -74,6 +80,21 @@ def test_a_message_has_five_seconds_where_hardly_a_thread_is_free(calls: Calls) 
     for _ in range(THREADS - 1):
         calls.begin(Context())
     assert calls.ended_after(6.0) == THREADS - 1
+
+
+def test_where_threads_are_short_as_many_as_are_wanted_end_at_once(calls: Calls) -> None:
+    for _ in range(THREADS):
+        calls.begin(Context())
+    assert calls.ended_after(1.0) == 2
+    assert [context.ended for context in calls.contexts[:3]] == [True, True, False]
+
+
+def test_who_has_most_calls_without_a_message_loses_them_first(calls: Calls) -> None:
+    calls.begin(Context("10.0.0.2"))
+    for _ in range(THREADS - 1):
+        calls.begin(Context("10.0.0.1"))
+    assert calls.ended_after(1.0) == 2
+    assert [context.ended for context in calls.contexts[:4]] == [False, True, True, False]
 
 
 def test_a_call_that_cannot_be_ended_keeps_no_other_from_it(calls: Calls) -> None:
