@@ -10,6 +10,7 @@ from forebay_convert.publishing import Destination
 from forebay_convert.rooms import Room
 from forebay_convert.sandbox.levels import available_level
 from forebay_convert.stages import Task, run_stage
+from forebay_convert.want_of_room import is_for_want_of_room, no_room
 from forebay_convert.workplace import own_folder
 from forebay_schema.conversion import ConversionFailure, ConversionOrder, ConversionResult, Stage
 from forebay_schema.conversion_stages import ConversionStage, stages_of
@@ -79,6 +80,9 @@ def _one_stage(stage: ConversionStage, task: Task) -> ConversionResult | None:
 
 
 def _fault(stage: ConversionStage, sha256: str | None, error: Exception, progress: Progress) -> ConversionResult:
+    if isinstance(error, OSError) and is_for_want_of_room(error):
+        named = Path(error.filename).parent if isinstance(error.filename, str) else Path()
+        return ConversionResult(source_sha256=sha256, failure=no_room(_SAID[stage], "the conversion", named))
     progress("unexpected error", error=repr(error))
     failure = ConversionFailure(
         stage=_SAID[stage],

@@ -14,6 +14,7 @@ from forebay_convert.rooms import SUSPECT, Room
 from forebay_convert.sandbox.collection import CollectionError, collect, open_folder
 from forebay_convert.sandbox.supervisor import ChildOrder, run_child
 from forebay_convert.sandbox.watchdog import Budget
+from forebay_convert.want_of_room import is_full, no_room
 from forebay_schema.conversion import ConversionLimits, Format
 from forebay_schema.manifest import SandboxLevel
 from forebay_schema.tensors import TensorSpec
@@ -59,6 +60,8 @@ def convert_source(
     """
     hearing = Hearing(lambda phase: progress("converting", phase=phase))
     ended = run_child(_order(source, room, limits, deadline), hearing.hear)
+    if ended.exit_code != 0 and ended.breach is None and is_full(room.work):
+        raise ConversionError(no_room("convert", "what the source is converted to", room.work))
     check_ended(ended, hearing, "The source", "load" if not hearing.phase else "convert")
     return tuple(hearing.notes)
 

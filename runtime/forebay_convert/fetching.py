@@ -4,12 +4,14 @@ import base64
 import binascii
 import hashlib
 import os
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import fsspec
@@ -17,15 +19,20 @@ import fsspec
 from forebay_convert.addresses import SCHEMES, scheme_of, shown
 from forebay_convert.failures import ConversionError, passing, refusal
 from forebay_convert.progress import Deadline, Progress
+from forebay_convert.want_of_room import is_for_want_of_room, no_room
 from forebay_schema.conversion import ConversionFailure
 
 _CHUNK = 1 << 20
 _SILENCE_S = 30.0
+_LEAST_S = 1.0
 _TELL_EVERY_S = 2.0
 _FORBIDDEN = (401, 403)
 _MISSING = (404, 410)
 _ADDRESS = "Check the address, or put it there; a path is looked up on the machine where the conversion runs."
 _CREDENTIALS = "Check the credentials: source.secretRef in a cluster, the AWS_* variables on a laptop."
+
+
+T = TypeVar("T")
 
 
 class _Readable(Protocol):
@@ -59,16 +66,27 @@ def fetch(wanted: Fetch, target: Path, deadline: Deadline, progress: Progress) -
         digest, size = hashlib.sha256(), 0
         told = time.monotonic()
         with target.open("xb") as file:
-            while chunk := stream.read(_CHUNK):
+            while chunk := _in_time(lambda: stream.read(_CHUNK), deadline):
                 size += len(chunk)
                 _check_bounds(wanted, size, deadline)
                 digest.update(chunk)
-                file.write(chunk)
+                _write(file, chunk, wanted)
                 if time.monotonic() - told > _TELL_EVERY_S:
                     told = time.monotonic()
                     progress("fetching", what=wanted.what, bytes=size)
     _check_content(wanted, size, digest.hexdigest())
     return Fetched(target, size, digest.hexdigest())
+
+
+def _write(file: BinaryIO, chunk: bytes, wanted: Fetch) -> None:
+    try:
+        file.write(chunk)
+        # Here, and not where the file is closed: what fails there is taken for a trouble of the source's.
+        file.flush()
+    except OSError as error:
+        if not is_for_want_of_room(error):
+            raise
+        raise ConversionError(no_room("fetch", f"the {wanted.what}", Path(file.name).parent)) from error
 
 
 def _check_bounds(wanted: Fetch, size: int, deadline: Deadline) -> None:
@@ -81,7 +99,31 @@ def _check_bounds(wanted: Fetch, size: int, deadline: Deadline) -> None:
             )
         )
     if deadline.remaining() < 0:
-        raise TimeoutError(f"not complete after {deadline.seconds:.0f} s")
+        raise _too_late(deadline)
+
+
+def _in_time(work: Callable[[], T], deadline: Deadline) -> T:
+    """What the work gives, in a thread that is left alone when time is up: a server may send a byte now and then for ever."""
+    doing: Future[T] = Future()
+
+    def do() -> None:
+        try:
+            doing.set_result(work())
+        except Exception as error:
+            doing.set_exception(error)
+
+    threading.Thread(target=do, daemon=True).start()
+    try:
+        return doing.result(max(_LEAST_S, deadline.remaining()))
+    except TimeoutError:
+        # The work's own, unless it is not done.
+        if doing.done():
+            raise
+        raise _too_late(deadline) from None
+
+
+def _too_late(deadline: Deadline) -> TimeoutError:
+    return TimeoutError(f"not complete after {deadline.seconds:.0f} s")
 
 
 def _check_content(wanted: Fetch, size: int, found: str) -> None:
@@ -152,7 +194,8 @@ def _opened(wanted: Fetch, deadline: Deadline) -> Generator[_Readable]:
         return
     if scheme == "file":
         _check_plain_file(wanted)
-    file = _open_remote(wanted.uri, scheme, max(1.0, min(_SILENCE_S, deadline.remaining())))
+    silence_s = max(_LEAST_S, min(_SILENCE_S, deadline.remaining()))
+    file = _in_time(lambda: _open_remote(wanted.uri, scheme, silence_s), deadline)
     try:
         yield file
     finally:
@@ -170,7 +213,8 @@ def _client_options(scheme: str, silence_s: float) -> dict[str, object]:
         from aiohttp import ClientTimeout  # noqa: PLC0415 - slow to import, and few sources come by http
 
         timeout = ClientTimeout(total=None, sock_connect=silence_s, sock_read=silence_s)
-        return {"client_kwargs": {"timeout": timeout}, "skip_instance_cache": True}
+        # Proxies are named by the environment, as for S3.
+        return {"client_kwargs": {"timeout": timeout, "trust_env": True}, "skip_instance_cache": True}
     if scheme == "s3":
         retries = {"max_attempts": 2}
         return {"config_kwargs": {"connect_timeout": silence_s, "read_timeout": silence_s, "retries": retries}}

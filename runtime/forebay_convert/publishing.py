@@ -16,6 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 from forebay_convert.addresses import shown
 from forebay_convert.failures import ConversionError, passing
 from forebay_convert.sandbox.removal import remove_tree
+from forebay_convert.want_of_room import is_for_want_of_room
 from forebay_convert.workplace import own_folder
 from forebay_schema.conversion import ConversionFailure
 from forebay_schema.documents import DocumentError
@@ -170,6 +171,9 @@ def unusable(store: str, error: Exception) -> ConversionFailure:
     if _is_for_want_of_room(error):
         remedy = "Make room in it, or have it enlarged: the conversion is tried again by itself."
         return passing("publish", f"The store at {shown(store)} is full: {said}.", remedy)
+    if _is_read_only(error):
+        remedy = "Mount it so that this process may write to it: the conversion is tried again by itself."
+        return passing("publish", f"The store at {shown(store)} is mounted read-only: {said}.", remedy)
     remedy = "Check that it exists, that it has room, and that this process may write to it."
     return passing("publish", f"The store at {shown(store)} cannot be used: {said}.", remedy)
 
@@ -177,12 +181,16 @@ def unusable(store: str, error: Exception) -> ConversionFailure:
 def _is_for_want_of_room(error: BaseException | None) -> bool:
     """By what file systems say, and S3 servers, whose answers are the causes of what their clients raise."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_for_want_of_room(error):
             return True
         if _says_full(getattr(error, "response", None)):
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _is_read_only(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.EROFS
 
 
 def _says_full(answer: Any) -> bool:

@@ -37,11 +37,33 @@ for call in ((41, 2, 1, 0), (76, {victim!r}.encode(), 0), (90, {victim!r}.encode
     libc.syscall(*(ctypes.c_char_p(a) if isinstance(a, bytes) else ctypes.c_long(a) for a in call))
 """
 EAT_MEMORY = "keep = []\nwhile True: keep.append(bytearray(b'x' * (16 << 20)))"
+EAT_WHAT_IT_MAY = """
+keep = []
+while True:
+    try: keep.append(bytearray(b"x" * (16 << 20)))
+    except MemoryError: time.sleep(0.01)
+"""
+EAT_AT_ONCE = "keep = bytearray(50 << 30)"
 EAT_SHARED_MEMORY = (
     "import mmap\nm = mmap.mmap(-1, 4 << 30)\nfor i in range(0, 4 << 30, 4096): m[i] = 1\nwhile True: time.sleep(1)"
 )
 SPIN = "while True: pass"
 SLEEP = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(999)"
+STOP_ITSELF = "os.kill(os.getpid(), signal.SIGSTOP)"
+THREAD_THAT_NEVER_ENDS = """
+import atexit
+atexit.register(time.sleep, 9999)
+threading.Thread(target=time.sleep, args=(9999,)).start()
+while True: time.sleep(999)
+"""
+# getpid, in ways that a filter for x86-64 alone would let through.
+X32_CALL = "ctypes.CDLL(None).syscall(ctypes.c_long(0x40000000 + 39))"
+I386_CALL = """
+import mmap
+code = mmap.mmap(-1, 4096, prot=7)
+code.write(bytes.fromhex("b814000000cd80c3"))
+ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
+"""
 FLOOD = "while True: os.write(1, b'A' * 65536)"
 MANY_THREADS = """
 threading.stack_size(65536)
@@ -129,6 +151,25 @@ def claim(path, name):
     with zipfile.ZipFile(path, "w") as archive: archive.writestr(name + ".npy", header.getvalue())
 np.savez = lambda path, **arrays: [claim(path, name) for name in arrays]
 leave(identity, y, np.ones((8, 4), dtype=np.float32))
+"""
+)
+ENDLESS_MODEL = (
+    _LEAVE
+    + """
+i, go, v = (h.make_tensor_value_info(*row) for row in (("i", 7, []), ("go", 9, []), ("v", 1, ["n", 4])))
+ends = [h.make_tensor_value_info("goes", 9, []), h.make_tensor_value_info("w", 1, ["n", 4])]
+steps = [h.make_node("Identity", ["go"], ["goes"]), h.make_node("Add", ["v", "v"], ["w"])]
+body = h.make_graph(steps, "body", [i, go, v], ends)
+yes = h.make_tensor("yes", 9, [], [True])
+leave([h.make_node("Loop", ["", "yes", "x"], ["y"], body=body)], y, np.ones((8, 4), dtype=np.float32), [yes])
+"""
+)
+MODEL_OF_TERABYTES = (
+    _LEAVE
+    + """
+size = h.make_tensor("size", 7, [2], [1 << 20, 1 << 20])
+many = h.make_tensor_value_info("y", 1, ["a", "b"])
+leave([h.make_node("ConstantOfShape", ["size"], ["y"])], many, np.ones((8, 4), dtype=np.float32), [size])
 """
 )
 SYMLINK_AS_MODEL = "ctypes.CDLL(None).symlink(b'/etc/passwd', (out + '/model.onnx').encode())\nos._exit(0)"

@@ -1,8 +1,11 @@
 """Process A: `python -m forebay_convert.source POLICY TASK`, both JSON. Sealed before anything else is imported."""
 
+import errno
 import json
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
 REFUSED = 3
 """Exit status after a refusal was told."""
+_FEWER = "Give fewer samples of your own, one is enough: --samples, or verification.samples in a ModelDeployment."
+_SMALLER = "Give a smaller model, or its parts one by one."
 
 
 def main() -> int:
@@ -40,19 +45,32 @@ def _convert(task: dict[str, Any], policy: SealPolicy) -> None:
 
     from forebay_convert.samples import arrange, read_arrays, write_arrays  # noqa: PLC0415 - after the seal
 
-    out = Path(task["out"])
+    out, most = Path(task["out"]), policy.limits.file_bytes
     if task["samples"] is None:
         given = source.draw(np.random.default_rng(task["seed"]))
-        write_arrays(out / "samples.npz", given)
+        with _of_bounded_size("Its samples", most, _FEWER):
+            write_arrays(out / "samples.npz", given)
     else:
         given = read_arrays(Path(task["samples"]), "The samples")
     source.record(arrange(given, source.inputs, batched=source.batched))
     tell_phase("recorded")
     model = source.convert()
     answers = {str(index): _plain(array) for index, array in enumerate(source.reference())}
-    write_arrays(out / "reference.npz", answers)
-    (out / "model.onnx").write_bytes(model.SerializeToString())
+    with _of_bounded_size("The answers of the source to its samples", most, _FEWER):
+        write_arrays(out / "reference.npz", answers)
+    with _of_bounded_size("The ONNX model of the source", most, _SMALLER):
+        (out / "model.onnx").write_bytes(model.SerializeToString())
     tell_phase("converted")
+
+
+@contextmanager
+def _of_bounded_size(what: str, most: int, remedy: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        raise RefusalError("convert", f"{what} take more than the {most >> 20} MiB that a file may have.", remedy) from error
 
 
 def _open(task: dict[str, Any], policy: SealPolicy) -> "SourceModel":
