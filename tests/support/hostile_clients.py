@@ -13,6 +13,7 @@ from typing import Any, Final
 import hpack
 
 from forebay_gateway.holder.frames import END_HEADERS, PREFACE, Frame, FrameType, reset, settings
+from forebay_runtime.protocol.triton_messages import service
 
 _BOMB: Final = gzip.compress(bytes(200 << 20), 9)
 _DEEP: Final = b"[" * 1_000_000
@@ -77,6 +78,16 @@ def _resets(place: Place) -> bytes:
     return PREFACE + settings({}).encode() + b"".join(opened)
 
 
+def _silent(place: Place, over: Event) -> None:
+    """512 gRPC calls every two seconds that say nothing; those of before stay as long as the server lets them."""
+    with ExitStack() as stack:
+        while not over.is_set():
+            with suppress(OSError):
+                connection = stack.enter_context(socket.create_connection(("127.0.0.1", place.grpc), timeout=PATIENCE_S))
+                connection.sendall(PREFACE + settings({}).encode() + b"".join(_rpc(place, 2 * n + 1) for n in range(512)))
+            over.wait(2.0)
+
+
 def _drip(place: Place, over: Event) -> None:
     """200 connections that send a byte of a head each second."""
     with ExitStack() as stack:
@@ -117,6 +128,7 @@ ATTACKS: Final[dict[str, Attack]] = {
     "odd names": _http(lambda place: place.head("Content-Length: 0", path="/v2/models/..%2f\xe4%00/versions/\xb2/infer")),
     "slow heads": _drip,
     "answers not taken": _unread,
+    "gRPC calls that say nothing": _silent,
     "gRPC resets": _again(lambda place: place.grpc, _resets),
     "gRPC sizes that lie": _again(
         lambda place: place.grpc,
@@ -153,6 +165,13 @@ def idle_connections(port: int, count: int) -> Generator[int]:
                 stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))
                 made += 1
         yield made
+
+
+def infer_message(model: str, width: int) -> bytes:
+    """The same by gRPC."""
+    request = service.ModelInferRequest(model_name=model, raw_input_contents=[struct.pack(f"<{width}f", *[1.0] * width)])
+    request.inputs.add(name="x", datatype="FP32", shape=[1, width])
+    return bytes(request.SerializeToString())
 
 
 def ones(width: int) -> bytes:
