@@ -52,6 +52,9 @@ def _ready(outcome: Outcome, obstacle: Obstacle | None) -> Finding:
         return Finding(ConditionType.READY, _FALSE, "Deleting", "It is being deleted.")
     if assessment.sight.deployment.spec.stopped:
         return Finding(ConditionType.READY, _FALSE, "Stopped", "It is stopped: set spec.stopped to false to serve again.")
+    if outcome.serving == target and outcome.is_awaiting_gateways:
+        text = f"Revision {target} is ready, and gateways are about to send requests there."
+        return Finding(ConditionType.READY, _FALSE, "GatewaysFollow", text)
     if outcome.serving == target:
         return Finding(ConditionType.READY, _TRUE, "Serving", f"Revision {target} serves.")
     if outcome.serving:

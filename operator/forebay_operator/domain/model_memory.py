@@ -28,6 +28,8 @@ class ModelMemory:
     """Replicas that are on their way out."""
     identity: SpecIdentity | None = None
     """Digests of the spec that was seen last."""
+    trailing_since: float | None = None
+    """Since when gateways send requests elsewhere than they should."""
 
     def under_load(self, scaling: Scaling, load: LoadMemory | None) -> "ModelMemory":
         """The same, with another load. Written out, as `replace` takes several times as long: every busy model needs it."""
@@ -41,4 +43,5 @@ class ModelMemory:
             reserved=self.reserved,
             fading=self.fading,
             identity=self.identity,
+            trailing_since=self.trailing_since,
         )

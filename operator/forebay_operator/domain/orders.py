@@ -4,15 +4,14 @@ An unload that is not wanted any more is taken back by a load with a higher sequ
 knows which of the two the server has seen.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from forebay_operator.domain import routes
 from forebay_operator.domain.actions import LoadReplica, UnloadReplica
 from forebay_operator.domain.fleet import Fleet, Order, OrderKind, Replica, ReplicaKey, ReplicaStage, takes_orders
 from forebay_operator.domain.outcome import Outcome
 from forebay_operator.domain.revisions import loaded_serving_of
-from forebay_operator.domain.routes import Endpoint, Route
+from forebay_operator.domain.routes import Acknowledged
 from forebay_operator.domain.snapshot import Holding, HoldingPhase, Server
 from forebay_operator.domain.status import RevisionRecord
 from forebay_schema.addresses import ModelAddress
@@ -21,9 +20,6 @@ _LATE_S = 10.0
 """An order that was taken back may arrive for this long."""
 _CANCEL_SETTLES_S = 2.0
 """How long after cancelling a load that was never seen its room stays taken: it may still be on its way."""
-
-Acknowledged = Callable[[ModelAddress], frozenset[tuple[int, Endpoint]] | None]
-"""What Envoy may still send a model's requests to. None: not known."""
 
 
 @dataclass(slots=True)
@@ -97,26 +93,17 @@ def give(
     outcomes: Iterable[Outcome],
     fleet: Fleet,
     known: Collection[ModelAddress],
-    acknowledged: Iterable[Route] | None,
+    acknowledged: Acknowledged,
 ) -> None:
     """All loads and unloads of a step. `known`: the models there are; what servers hold of others goes."""
-    named: Mapping[ModelAddress, frozenset[tuple[int, Endpoint]]] | None = None
-
-    def may_be_sent(address: ModelAddress) -> frozenset[tuple[int, Endpoint]] | None:
-        nonlocal named
-        if acknowledged is None:
-            return None
-        named = routes.named(acknowledged) if named is None else named
-        return named.get(address, frozenset())
-
     for each in outcomes:
         _give_loads(book, each, fleet)
         for replica in each.leaving:
-            book.unload(replica, may_be_sent)
+            book.unload(replica, acknowledged)
     for address, replicas in fleet.replicas.items():
         if address not in known:
             for replica in replicas:
-                book.unload(replica, may_be_sent)
+                book.unload(replica, acknowledged)
     book.mark_overtaken()
 
 

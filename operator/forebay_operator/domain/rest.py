@@ -91,6 +91,7 @@ def rest_of(outcome: Outcome, said: DeploymentStatus, gateway: GatewayDemand | N
         or assessment.preparation.state not in _SETTLED
         or (assessment.preparation.state is ConversionState.DONE and not assessment.revisions.durable)
         or outcome.leaving
+        or outcome.is_awaiting_gateways
         or assessment.rollout.retained
         or assessment.sight.failures
         or len(kept) != len(assessment.sight.replicas)

@@ -1,7 +1,7 @@
 """What the gateway answers with for a model."""
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -56,6 +56,24 @@ def stopped(address: ModelAddress, reason: str) -> Route:
 def table_of(routes: Iterable[Route]) -> tuple[Route, ...]:
     """The route table: sorted by address."""
     return tuple(sorted(routes, key=attrgetter("address")))
+
+
+Acknowledged = Callable[[ModelAddress], frozenset[tuple[int, Endpoint]] | None]
+"""The versions and endpoints that requests for a model may still go to. None: it is not known."""
+
+
+def acknowledged(table: Iterable[Route] | None) -> Acknowledged:
+    """What every gateway has acknowledged, looked through when it is first asked for. `table`: None where it is not known."""
+    found: dict[ModelAddress, frozenset[tuple[int, Endpoint]]] | None = None
+
+    def of(address: ModelAddress) -> frozenset[tuple[int, Endpoint]] | None:
+        nonlocal found
+        if table is None:
+            return None
+        found = named(table) if found is None else found
+        return found.get(address, frozenset())
+
+    return of
 
 
 def named(routes: Iterable[Route]) -> dict[ModelAddress, frozenset[tuple[int, Endpoint]]]:

@@ -57,11 +57,12 @@ def step(snapshot: Snapshot, memory: Memory) -> StepResult:
     # 3. Where it goes, and how many servers that takes.
     plan, sizing = _plan(snapshot, memory, fleet, busy, resting)
     # 4. What that means for each model: loads and unloads, routes, statuses.
-    outcomes = [outcome.conclude(each, plan, fleet) for each in busy]
+    acknowledged = routes.acknowledged(snapshot.routes_acknowledged)
+    outcomes = [outcome.conclude(each, plan, fleet, acknowledged, snapshot.now) for each in busy]
     book = OrderBook(snapshot.now, standing, memory.last_sequence)
     said = [statuses.say(each, snapshot.now) for each in outcomes]
     kept = _keep(snapshot, memory, survey, resting, list(zip(outcomes, said, strict=True)))
-    orders.give(book, outcomes, fleet, kept.models, snapshot.routes_acknowledged)
+    orders.give(book, outcomes, fleet, kept.models, acknowledged)
     # 5. What nobody names any more.
     collected = _collect(snapshot, memory, kept, is_changed=bool(busy))
     return StepResult(
@@ -263,6 +264,7 @@ def _remember(each: Outcome, said: statuses.Said) -> ModelMemory:
         starting=_starting(target, each.assessment.scaling.wanted),
         reserved=reserved if reserved in (*target.planned, *target.added) else "",
         fading=frozenset(replica.key for replica in each.leaving if replica.is_coming_or_here),
+        trailing_since=each.trailing_since,
     )
 
 

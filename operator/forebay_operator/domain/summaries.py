@@ -95,6 +95,8 @@ def _serving(outcome: Outcome, obstacle: Obstacle | None, queue_depth: float | N
     if outcome.serving != target:
         why = obstacle.text if obstacle else "it takes over when enough of its replicas are ready"
         return Summary(sentence(f"Revision {outcome.serving} serves with {on_devices}; revision {target}: {why}"))
+    if outcome.is_awaiting_gateways:
+        return Summary(f"Nearly ready: {on_devices}, and gateways are about to send requests there.")
     if obstacle is not None:
         return Summary(sentence(f"Ready: {on_devices}; for the rest: {obstacle.text}"))
     figures = f", queue {queue_depth:.1f} per replica" if queue_depth is not None else ""

@@ -9,7 +9,7 @@ from forebay_operator.domain import orders, revisions
 from forebay_operator.domain.actions import LoadReplica, UnloadReplica
 from forebay_operator.domain.fleet import Order, OrderKind, Replica, ReplicaKey, ReplicaStage
 from forebay_operator.domain.orders import OrderBook
-from forebay_operator.domain.routes import Endpoint
+from forebay_operator.domain.routes import Acknowledged, Endpoint
 from forebay_operator.domain.snapshot import HoldingPhase, Server, ServerPhase
 from forebay_schema.addresses import ModelAddress
 
@@ -30,7 +30,7 @@ def nowhere(_: ModelAddress) -> frozenset[tuple[int, Endpoint]]:
     return frozenset()
 
 
-def unloaded(replica: Replica, *before: Order, acknowledged: orders.Acknowledged = nowhere) -> list[int]:
+def unloaded(replica: Replica, *before: Order, acknowledged: Acknowledged = nowhere) -> list[int]:
     book = a_book(*before)
     book.unload(replica, acknowledged)
     return [action.sequence for action in book.actions]

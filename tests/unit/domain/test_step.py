@@ -323,6 +323,53 @@ def test_a_new_revision_is_loaded_beside_the_old_one_in_the_same_server() -> Non
     assert [record.number for record in world.status().revisions] == [2]
 
 
+def a_world_whose_gateways_stay_behind() -> ObedientWorld:
+    """Revision 2 is ready, and requests still go to revision 1."""
+    world = a_settled_world()
+    world.keeps = lambda action: not isinstance(action, SetRoutes)
+    change_source(world)
+    for _ in range(6):
+        world.step()
+        if world.status().revision == 2:
+            return world
+    raise AssertionError("revision 2 does not get ready")
+
+
+def test_a_new_revision_is_called_ready_once_gateways_send_requests_there() -> None:
+    world = a_world_whose_gateways_stay_behind()
+    assert condition(world, ConditionType.READY) == ("False", "GatewaysFollow")
+    assert world.status().summary == (
+        "Nearly ready: 1 of 1 replica on 1 simulated GPU, and gateways are about to send requests there."
+    )
+    world.keeps = lambda _: True
+    world.settle()
+    assert condition(world, ConditionType.READY) == ("True", "Serving")
+    assert world.ready() == [2]
+
+
+def test_gateways_that_do_not_follow_or_are_not_heard_keep_no_revision_from_being_called_ready_for_long() -> None:
+    world = a_world_whose_gateways_stay_behind()
+    for _ in range(11):
+        world.step()
+    assert condition(world, ConditionType.READY) == ("True", "Serving")
+    assert world.ready() == [1, 2], "requests still go to revision 1"
+
+    unheard = a_world_whose_gateways_stay_behind()
+    unheard.snapshot = replace(unheard.snapshot, routes_acknowledged=None)
+    unheard.step()
+    assert condition(unheard, ConditionType.READY) == ("True", "Serving")
+
+
+def test_a_model_that_is_ready_stays_so_while_gateways_follow_a_replica_more() -> None:
+    world = a_settled_world()
+    world.keeps = lambda action: not isinstance(action, SetRoutes)
+    world.change(DIGITS, replicas=2)
+    for _ in range(6):
+        world.step()
+        assert condition(world, ConditionType.READY) == ("True", "Serving")
+    assert world.status().ready_replicas == 2
+
+
 def test_a_revision_whose_conversion_fails_leaves_the_old_one_serving() -> None:
     world = a_settled_world()
     world.failing_sources["data:b"] = ConversionFailure(stage="convert", cause="Unknown operator", remedy="Export it again")
