@@ -8,6 +8,9 @@ from typing import Any
 
 from cli_api_server import Answer, api_server, kubeconfig_of
 from cluster_commands import run
+from forebay_operator.manifests.kinds import PODS as POD
+from forebay_operator.manifests.pool import template
+from kubernetes_builders import SIMULATED, a_pool, an_installation, an_object
 
 PODS = "/api/v1/namespaces/forebay-system/pods"
 PAGE = """\
@@ -22,6 +25,13 @@ def _model() -> Json:
     metadata = {"name": "digits", "namespace": "default", "uid": "u", "resourceVersion": "1", "generation": 1}
     kind = {"apiVersion": "forebay.dev/v1alpha1", "kind": "ModelDeployment"}
     return {**kind, "metadata": metadata, "spec": {"model": {"source": {"uri": "s3://models/digits.onnx"}}}}
+
+
+def _server(name: str) -> Json:
+    """A pod as the Deployment of its pool makes it, but for its name."""
+    made = template(a_pool(SIMULATED), an_installation())
+    said = {**made.content["metadata"], "uid": name}
+    return an_object(POD, f"{made.deployment}{name}", metadata=said, spec=made.content["spec"], status={"phase": "Running"})
 
 
 def _gateway(name: str) -> Json:
@@ -72,3 +82,17 @@ def test_where_a_gateway_may_not_be_asked_nothing_is_said_of_the_load(tmp_path: 
 
     assert done.returncode == 0, done
     assert "held=-" in done.stdout
+
+
+def test_a_pod_that_only_says_that_it_is_a_server_is_not_shown(tmp_path: Path) -> None:
+    forged = _server("-5d4f8c-forged")
+    forged["metadata"]["name"] = "forebay-forged"
+    answers = {**ANSWERS, "/api/v1/namespaces/default/pods": {"items": [_server("-5d4f8c-abcde"), forged]}}
+    with _cluster(answers, tmp_path) as kubeconfig:
+        done = run("top", "--once", "--kubeconfig", str(kubeconfig))
+
+    assert done.returncode == 0, done
+    shown = [line for line in done.stdout.splitlines() if " server " in line]
+    assert len(shown) == 1, done.stdout
+    assert "-5d4f8c-abcde" in shown[0]
+    assert "forged" not in done.stdout

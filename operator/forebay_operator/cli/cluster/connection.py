@@ -10,14 +10,13 @@ from forebay_operator.api.v1alpha1 import ModelDeployment
 from forebay_operator.cli.cluster.access import access
 from forebay_operator.cli.cluster.api import ClusterApi, HiddenError, NotThereError
 from forebay_operator.cli.cluster.explanation import explain
-from forebay_operator.cli.cluster.gathering import deployment_of, find_object, gather
+from forebay_operator.cli.cluster.gathering import SERVERS, deployment_of, find_object, gather, servers_among
 from forebay_operator.cli.cluster.load import GatewayLoad
 from forebay_operator.cli.cluster.logs import PodLogs
 from forebay_operator.cli.cluster.picture import picture
 from forebay_operator.cli.connection import NOT_THERE, CommandError, Details, Json, Text, Verdict
 from forebay_operator.cli.examples import Target, curl_line
 from forebay_operator.domain.deployment import Deployment
-from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, PODS, SERVICES
 from forebay_operator.worlds.explanation import Chapter
 from forebay_operator.worlds.kubernetes.store import Seen
@@ -119,9 +118,9 @@ class ClusterConnection:
             return None
 
     def _server_pods(self, namespace: str | None) -> list[Seen]:
-        selector = f"{names.COMPONENT}={names.SERVER},{names.MANAGED_BY}"
         try:
-            return [Seen.of(each) for each in self._api.all(PODS.path(namespace or ""), labelSelector=selector)]
+            found = self._api.all(PODS.path(namespace or ""), labelSelector=SERVERS)
+            return servers_among(Seen.of(each) for each in found)
         except HiddenError:
             return []
 

@@ -1,6 +1,6 @@
 """What an API server has about one model, gathered for people who may see it: what they may not see is named."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,9 +17,12 @@ from forebay_operator.domain.revisions import identify
 from forebay_operator.domain.status import DeploymentStatus
 from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import EVENTS, JOB_EVENTS, JOBS, MODEL_DEPLOYMENTS, PODS
+from forebay_operator.worlds.kubernetes.claims import pool_of_server
 from forebay_operator.worlds.kubernetes.store import Seen
 from forebay_schema.addresses import ModelAddress
 
+SERVERS: Final = f"{names.COMPONENT}={names.SERVER},{names.MANAGED_BY}"
+"""Selects pods that are servers, or say so."""
 _METADATA: Final = frozenset({"name", "namespace", "uid", "generation", "annotations", "deletionTimestamp"})
 
 
@@ -68,11 +71,16 @@ def gather(api: ClusterApi, address: ModelAddress) -> Gathered:
         deployment=deployment,
         jobs=jobs,
         job_pods=job_pods,
-        servers=look.pods(f"{names.COMPONENT}={names.SERVER},{names.MANAGED_BY}"),
+        servers=servers_among(look.pods(SERVERS)),
         refused=look.refused_pods(jobs[0]) if jobs and not job_pods else "",
         events=look.events(deployment.uid),
         hidden=look.hidden,
     )
+
+
+def servers_among(pods: Iterable[Seen]) -> list[Seen]:
+    """Those that the operator believes to be servers: anybody can label a pod."""
+    return [pod for pod in pods if pool_of_server(pod) is not None]
 
 
 def deployment_of(content: Json) -> Deployment:

@@ -46,22 +46,14 @@ class Claims:
     def pool_of_server(self, pod: Seen) -> Pool | None:
         """The pool that a server's pod is of; None: it is no server of ours, whatever it says."""
         known = self._known(pod)
-        why = _contradiction(known, pod)
-        if known is not None and not why and not pod.name.startswith(f"{known.deployment}-"):
-            why = "its name is not one that pods of its pool have"
-        if known is not None and not why and known.pool.device.kind == "gpu" and not _asks_for_a_gpu(pod):
-            why = f"its pool's servers have a GPU each, and it asks for no {GPU_RESOURCE}"
-        return self._believed(PODS, pod, known, why)
+        return self._believed(PODS, pod, known, _doubt_of_server(known, pod))
 
     def pool_of_deployment(self, live: Seen) -> Pool | None:
         """The pool that a Deployment makes servers of; None: it is none of ours, whatever it says."""
         if names.POOL not in live.annotations:
             return None
         known = self._known(live)
-        why = _contradiction(known, live)
-        if known is not None and not why and live.name != known.deployment:
-            why = "its name is not the one that its pool gives it"
-        return self._believed(DEPLOYMENTS, live, known, why)
+        return self._believed(DEPLOYMENTS, live, known, _doubt_of_deployment(known, live))
 
     def ignore(self, kind: Kind, seen: Seen, why: str) -> None:
         """Say, once, that an object is left out."""
@@ -83,6 +75,29 @@ class Claims:
         if key not in self._read:
             _remember(self._read, key, _named(*key))
         return self._read[key]
+
+
+def pool_of_server(pod: Seen) -> Pool | None:
+    """The pool that a server's pod is of; None: it is no server of ours, whatever it says."""
+    known = _named(pod.annotations.get(names.POOL, ""), pod.labels.get(names.TEMPLATE, ""))
+    return known.pool if known is not None and not _doubt_of_server(known, pod) else None
+
+
+def _doubt_of_server(known: _Named | None, pod: Seen) -> str:
+    """Why a pod is no server of the pool that it names; empty: it is."""
+    if why := _contradiction(known, pod):
+        return why
+    if known is not None and not pod.name.startswith(f"{known.deployment}-"):
+        return "its name is not one that pods of its pool have"
+    if known is not None and known.pool.device.kind == "gpu" and not _asks_for_a_gpu(pod):
+        return f"its pool's servers have a GPU each, and it asks for no {GPU_RESOURCE}"
+    return ""
+
+
+def _doubt_of_deployment(known: _Named | None, live: Seen) -> str:
+    if why := _contradiction(known, live):
+        return why
+    return "its name is not the one that its pool gives it" if known is not None and live.name != known.deployment else ""
 
 
 def _named(text: str, template: str) -> _Named | None:
