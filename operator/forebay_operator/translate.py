@@ -149,7 +149,7 @@ def _condition_to_api(condition: domain_status.Condition) -> api_status.Conditio
         type=condition.type.value,
         status=condition.status.value,
         reason=condition.reason,
-        message=_sentence(condition.message) or None,
+        message=_sentence(condition.message),
         observed_generation=condition.observed_generation,
         last_transition_time=_moment(condition.last_transition),
     )
@@ -160,7 +160,7 @@ def _condition_of(condition: api_status.Condition) -> domain_status.Condition:
         type=domain_status.ConditionType(condition.type),
         status=domain_status.ConditionStatus(condition.status),
         reason=condition.reason,
-        message=condition.message or "",
+        message=condition.message,
         observed_generation=condition.observed_generation or 0,
         last_transition=condition.last_transition_time.timestamp(),
     )

@@ -86,9 +86,10 @@ def test_a_status_that_was_edited_says_what_is_again(here: Site) -> None:
 def test_conditions_of_others_stay_in_a_status(here: Site) -> None:
     path = here.path("modeldeployments", "scaling")
     condition = {
-        "type": "Audited",
+        "type": "example.com/Audited",
         "status": "True",
         "reason": "Looked",
+        "message": "",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
     body = {
@@ -101,7 +102,7 @@ def test_conditions_of_others_stay_in_a_status(here: Site) -> None:
     # A change after which a status must be written: the foreign condition survives that.
     here.deploy("scaling", here.model_file(), replicas=2)
     here.wait_until_ready("scaling", replicas=2)
-    assert "Audited" in [each["type"] for each in here.status("scaling")["conditions"]]
+    assert "example.com/Audited" in [each["type"] for each in here.status("scaling")["conditions"]]
 
 
 def test_a_deleted_deployment_is_made_anew_and_serves_again(here: Site) -> None:

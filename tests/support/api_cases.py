@@ -158,7 +158,7 @@ ACCEPTED = (
                     ],
                     "resources": {"requests": {"cpu": 2, "memory": "4Gi"}, "limits": {"cpu": "2500m", "memory": "8Gi"}},
                     "env": [{"name": "OMP_NUM_THREADS", "value": "2"}, {"name": "EMPTY"}],
-                    "labels": {"team": "vision", "empty": ""},
+                    "labels": {"team": "vision", "empty": "", "app.kubernetes.io/version": "2", "x" * 63: "long"},
                 },
             }
         ),
@@ -465,6 +465,8 @@ REFUSED = (
             ({"key": "a", "operator": "Exists", "value": "b"}, "value", "remove value"),
             ({"value": "b"}, "operator", "set key"),
             ({"key": "a", "tolerationSeconds": 5}, "tolerationSeconds", "set effect to NoExecute"),
+            ({"key": "a b", "operator": "Exists"}, "key", "such as team or example.com/team"),
+            ({"key": "a", "value": "b c"}, "value", "write letters, digits"),
         )
     ),
     *(
@@ -475,6 +477,49 @@ REFUSED = (
             "such as 2, 500m or 4Gi",
         )
         for quantity in ("4GB", "", -1)
+    ),
+    *(
+        Refused(
+            f"the variable {name}",
+            an_object({**_EXCLUSIVE, "placement.podTemplate.env": [{"name": name, "value": "/"}]}),
+            "spec.placement.podTemplate.env[0].name",
+            "are set by Forebay",
+        )
+        for name in ("HOME", "TMPDIR", "ORT_DISABLE_TELEMETRY")
+    ),
+    *(
+        Refused(
+            f"the {field} {key[:70]!r}",
+            an_object({**_EXCLUSIVE, "placement.podTemplate": {field: {key: "a"}}}),
+            f"spec.placement.podTemplate.{field}",
+            "such as team or example.com/team",
+        )
+        for field in ("nodeSelector", "labels")
+        for key in ("computer vision", "-a", "a/b/c", "x" * 64, "Example.com/team", f"{'d' * 254}/a")
+    ),
+    Refused(
+        "a resource whose name is none",
+        an_object({**_EXCLUSIVE, "placement.podTemplate.resources": {"limits": {"example com": 1}}}),
+        "spec.placement.podTemplate.resources.limits",
+        "such as team or example.com/team",
+    ),
+    *(
+        Refused(
+            f"GPUs in the {field} of a server",
+            an_object({**_EXCLUSIVE, "placement.podTemplate.resources": {field: {"nvidia.com/gpu": 2}}}),
+            f"spec.placement.podTemplate.resources.{field}",
+            "each server has one GPU",
+        )
+        for field in ("requests", "limits")
+    ),
+    *(
+        Refused(
+            f"the label {key} of ours",
+            an_object({**_EXCLUSIVE, "placement.podTemplate.labels": {key: "a"}}),
+            "spec.placement.podTemplate.labels",
+            "itself: remove them",
+        )
+        for key in ("app.kubernetes.io/managed-by", "forebay.dev/pool")
     ),
     Refused(
         "a label that is none",

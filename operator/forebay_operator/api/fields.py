@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, TypeVar
@@ -21,6 +22,7 @@ _MEMORY: Final = f"{_AMOUNT}(Ki|Mi|Gi|Ti|k|M|G|T)?"
 _RESOURCE: Final = f"(0|{_AMOUNT}(m|Ki|Mi|Gi|Ti|k|M|G|T)?)"
 _SCHEMES: Final = "(data:[^,]*;base64,|s3://|https?://|file:///|/)"
 _LABEL_VALUE: Final = "([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
+_QUALIFIED_NAME: Final = "([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 
 _MICROSECONDS: Final = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
 _MULTIPLES: Final = {
@@ -190,6 +192,29 @@ LabelValue = Annotated[
     Field(max_length=63),
     matching(_LABEL_VALUE, "write letters, digits, -, _ and . only, with a letter or digit first and last"),
 ]
+_MAX_QUALIFIED: Final = 316
+QualifiedName = Annotated[
+    str,
+    Field(max_length=_MAX_QUALIFIED),
+    matching(_QUALIFIED_NAME, "write a name such as team or example.com/team"),
+]
+"""What keys of labels, taints and resources are: a name of at most 63 characters, with a DNS name before it where it is not
+everybody's."""
+
+
+def keyed_by_names(what: str) -> Rule[Mapping[str, Any]]:
+    """The rule that the keys of a map are qualified names. `what` they are the names of."""
+    return Rule(
+        f"self.all(key, key.size() <= {_MAX_QUALIFIED} && key.matches('^({_QUALIFIED_NAME})$'))",
+        f"write {what} such as team or example.com/team, with a letter or digit first and last",
+        lambda entries: all(len(key) <= _MAX_QUALIFIED and _is(_QUALIFIED_NAME, key) for key in entries),
+    )
+
+
+def without_keys(keys: Sequence[str], message: str) -> Rule[Mapping[str, Any]]:
+    """The rule that a map has none of these keys."""
+    named = ", ".join(f"'{key}'" for key in keys)
+    return Rule(f"![{named}].exists(key, key in self)", message, lambda entries: not any(key in entries for key in keys))
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -4,21 +4,35 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from forebay_operator.api.fields import Keyed, LabelValue, ResourceQuantity, matching
+from forebay_operator.api.fields import (
+    Keyed,
+    LabelValue,
+    QualifiedName,
+    ResourceQuantity,
+    keyed_by_names,
+    matching,
+    without_keys,
+)
 from forebay_operator.api.objects import ApiModel
 from forebay_operator.api.rules import Rule
 
 _INT32: Final = 2**31 - 1
+_OWN_VARIABLES: Final = ("HOME", "TMPDIR", "ORT_DISABLE_TELEMETRY")
+_OWN_LABELS: Final = (
+    *(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by")),
+    *(f"forebay.dev/{name}" for name in ("pool", "template", "model")),
+)
+_GPU: Final = "nvidia.com/gpu"
 
 
 class Toleration(ApiModel):
     """A taint of nodes that the pods bear, as in a pod."""
 
-    key: Annotated[str, Field(max_length=316)] | None = None
+    key: QualifiedName | None = None
     """The taint's key; any, if not set."""
     operator: Literal["Exists", "Equal"] = "Equal"
     """Whether the taint's value must equal `value` or may be any."""
-    value: Annotated[str, Field(max_length=63)] | None = None
+    value: LabelValue | None = None
     """The taint's value."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """The taint's effect; any, if not set."""
@@ -59,14 +73,24 @@ class EnvironmentVariable(ApiModel):
             "names that begin with FOREBAY_ are Forebay's own: choose another",
             lambda name: not name.startswith("FOREBAY_"),
         ),
+        Rule[str](
+            f"!(self in [{', '.join(repr(name) for name in _OWN_VARIABLES)}])",
+            f"{', '.join(_OWN_VARIABLES)} are set by Forebay: remove it",
+            lambda name: name not in _OWN_VARIABLES,
+        ),
     ]
-    """Name of the variable; not one that begins with FOREBAY_."""
+    """Name of the variable; not one that begins with FOREBAY_, nor HOME, TMPDIR or ORT_DISABLE_TELEMETRY."""
     value: Annotated[str, Field(max_length=4096)] = ""
     """Its value."""
 
 
-_Quantities = Annotated[dict[str, ResourceQuantity], Field(max_length=16)]
-_Labels = Annotated[dict[str, LabelValue], Field(max_length=16)]
+_Quantities = Annotated[
+    dict[str, ResourceQuantity],
+    Field(max_length=16),
+    keyed_by_names("resources by names"),
+    without_keys([_GPU], f"each server has one GPU, which Forebay asks for: remove {_GPU}"),
+]
+_Labels = Annotated[dict[str, LabelValue], Field(max_length=16), keyed_by_names("keys")]
 
 
 class Resources(ApiModel):
@@ -89,5 +113,7 @@ class PodTemplate(ApiModel):
     """Resources of the server's container, in place of those of its pool."""
     env: Annotated[tuple[EnvironmentVariable, ...], Field(max_length=64), Keyed("name")] | None = None
     """Further variables in the server's environment."""
-    labels: _Labels | None = None
+    labels: (
+        Annotated[_Labels, without_keys(_OWN_LABELS, f"Forebay sets {', '.join(_OWN_LABELS)} itself: remove them")] | None
+    ) = None
     """Further labels of the pods."""

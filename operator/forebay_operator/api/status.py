@@ -23,19 +23,23 @@ _Port = Annotated[int, Field(ge=0, le=65535)]
 _Sentence = Annotated[str, Field(max_length=MAX_SENTENCE)]
 _Digest = Annotated[str, Field(max_length=64)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+_CONDITION_TYPE: Final = (
+    "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+)
+_CONDITION_REASON: Final = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 
 
 class Condition(ApiModel):
-    """One thing that is so or is not, as Kubernetes conditions are."""
+    """One thing that is so or is not: a condition as Kubernetes has them (metav1.Condition), with its limits."""
 
-    type: Annotated[str, Field(min_length=1, max_length=63)]
-    """Converted, Placed, Ready or Autoscaling."""
+    type: Annotated[str, Field(min_length=1, max_length=316, pattern=_CONDITION_TYPE)]
+    """Converted, Placed, Ready or Autoscaling; those of others have a prefix, as example.com/Audited."""
     status: Literal["True", "False", "Unknown"]
     """Whether it is so."""
-    reason: Annotated[str, Field(max_length=128)]
+    reason: Annotated[str, Field(min_length=1, max_length=1024, pattern=_CONDITION_REASON)]
     """Why, in one word for programs."""
-    message: _Sentence | None = None
-    """Why, in one sentence for people."""
+    message: Annotated[str, Field(max_length=32768)]
+    """Why, in one sentence for people; may be empty."""
     observed_generation: _Number | None = None
     """The generation of the object that this was said of."""
     last_transition_time: Timestamp

@@ -133,8 +133,10 @@ def test_scaling_and_columns_point_at_fields_that_are_there() -> None:
 
     assert set(ours) - set(NODES) == set()
     assert [column["name"] for column in version["additionalPrinterColumns"]] == [
-        "READY", "REPLICAS", "QUEUE", "REVISION", "SUMMARY", "AGE",
+        "READY", "WANTED", "REPLICAS", "QUEUE", "AGE", "REVISION", "REASON", "SUMMARY",
     ]  # fmt: skip
+    # kubectl prints the columns of `--output=wide` after the others, wherever they stand here: so they stand last.
+    assert [column.get("priority", 0) for column in version["additionalPrinterColumns"]] == [0] * 5 + [1] * 3
 
 
 def test_patterns_are_what_re2_knows() -> None:

@@ -313,6 +313,7 @@ def test_times_are_written_as_kubernetes_writes_them() -> None:
         "type": "Ready",
         "status": "False",
         "reason": "Converting",
+        "message": "",
         "observedGeneration": 1,
         "lastTransitionTime": "2026-01-31T12:00:00Z",
     }
@@ -326,7 +327,13 @@ def test_a_sentence_that_is_too_long_is_cut_rather_than_refused() -> None:
 
 
 def test_conditions_of_others_are_left_to_them() -> None:
-    foreign = {"type": "Audited", "status": "True", "reason": "Yes", "lastTransitionTime": "2026-01-31T12:00:00Z"}
+    foreign = {
+        "type": "example.com/Audited",
+        "status": "True",
+        "reason": "Yes",
+        "message": "",
+        "lastTransitionTime": "2026-01-31T12:00:00Z",
+    }
 
     assert read({"conditions": [foreign]}).conditions == ()
 
