@@ -13,6 +13,8 @@ from cluster_site import Site, site
 
 _POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 _BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+_KEEPER = "keeper"
+"""A model that is stopped: the pool stays for it, and each test need not wait for a server that starts."""
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +22,7 @@ def here(cluster: Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A namespace with an operator that acts."""
     with site(cluster, f"refusals-{os.getpid()}", tmp_path_factory.mktemp("refusals")) as made:
         made.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 300})
+        made.deploy(_KEEPER, "s3://models/keeper.onnx", stopped=True)
         yield made
 
 
@@ -29,14 +32,16 @@ def kubelet(here: Site) -> Kubelet:
 
 
 @pytest.fixture(autouse=True)
-def clean(here: Site) -> Iterator[None]:
-    """Each test begins without models and quotas, however the last one ended."""
+def clean(here: Site, kubelet: Kubelet) -> Iterator[None]:
+    """Each test begins without models and quotas, however the last one ended, and with pods that run."""
     yield
+    kubelet.trouble = lambda _: None
     for each in here.all("resourcequotas"):
         here.api.delete(here.path("resourcequotas", each["metadata"]["name"]))
     for each in here.all("modeldeployments"):
-        here.api.delete(here.path("modeldeployments", each["metadata"]["name"]))
-    eventually(lambda: not here.all("jobs") and not here.all("services"), "objects of the last test stay")
+        if each["metadata"]["name"] != _KEEPER:
+            here.api.delete(here.path("modeldeployments", each["metadata"]["name"]))
+    eventually(lambda: not here.all("jobs") and len(here.all("services")) < 2, "objects of the last test stay")
 
 
 def _quota(here: Site, hard: Json) -> str:
@@ -46,8 +51,7 @@ def _quota(here: Site, hard: Json) -> str:
     return f"{path}/tight"
 
 
-def test_a_quota_of_pods_that_is_used_up_is_named_and_raising_it_is_enough(here: Site, kubelet: Kubelet) -> None:
-    assert kubelet is not None
+def test_a_quota_of_pods_that_is_used_up_is_named_and_raising_it_is_enough(here: Site) -> None:
     quota = _quota(here, {"pods": "0"})
     here.deploy("scaling", here.model_file())
     summary = here.wait_for_summary("scaling", "quota")

@@ -42,9 +42,8 @@ def operator_objects(installation: Installation, namespace: str = "default") -> 
     """One of each kind, and the Deployment and the budget of each pool."""
     made: list[Json] = []
     for pool in pools(namespace):
-        owner = _OWNER if pool.exclusive else None
-        made.append(deployment(template(pool, installation), 1, owner))
-        made.append(budget(pool, installation.servers.max_unavailable or 1, owner))
+        made.append(deployment(template(pool, installation), 1, [_OWNER]))
+        made.append(budget(pool, installation.servers.max_unavailable or 1, [_OWNER]))
     start = a_start(source=Source(uri="s3://m/m.joblib", format="sklearn", secret="mine"))
     conversion = job(start, a_conversion_order(), [_OWNER], installation)
     conversion["metadata"]["namespace"] = namespace

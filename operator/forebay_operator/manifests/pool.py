@@ -5,6 +5,7 @@ whose template changes gets a second one, and nothing restarts unasked.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -49,8 +50,8 @@ def template(pool: Pool, installation: Installation) -> PoolTemplate:
     return PoolTemplate(pool, content, digest)
 
 
-def deployment(made: PoolTemplate, servers: int, owner: Owner | None) -> Json:
-    """The Deployment with this many servers. `owner`: of a pool of one model, that model."""
+def deployment(made: PoolTemplate, servers: int, owners: Iterable[Owner] = ()) -> Json:
+    """The Deployment with this many servers. `owners`: the ModelDeployments that it goes with."""
     pool = made.pool
     return {
         "apiVersion": DEPLOYMENTS.api_version,
@@ -61,7 +62,7 @@ def deployment(made: PoolTemplate, servers: int, owner: Owner | None) -> Json:
             "labels": _labels(pool) | {names.TEMPLATE: made.digest},
             "annotations": {names.POOL: pool_text(pool), names.SERVERS: str(servers)},
         }
-        | owned_by([owner] if owner else []),
+        | owned_by(owners),
         "spec": {
             "replicas": servers,
             "revisionHistoryLimit": 1,

@@ -14,7 +14,6 @@ from forebay_operator.domain.snapshot import Pool
 from forebay_operator.manifests import names
 from forebay_operator.manifests.event import News, Subject
 from forebay_operator.manifests.kinds import DEPLOYMENTS, PODS
-from forebay_operator.manifests.owners import Owner
 from forebay_operator.manifests.pool import deployment, template
 from forebay_operator.worlds.kubernetes.api_server import ApiServer
 from forebay_operator.worlds.kubernetes.claims import Claims
@@ -39,7 +38,7 @@ def a_server(pool: Pool, name: str = "", **metadata: Any) -> Json:
 
 
 def a_deployment(pool: Pool, servers: int = 1, **metadata: Any) -> Json:
-    made = deployment(template(pool, an_installation()), servers, None)
+    made = deployment(template(pool, an_installation()), servers)
     return an_object(DEPLOYMENTS, made["metadata"]["name"], metadata={**made["metadata"], **metadata}, spec=dict(made["spec"]))
 
 
@@ -61,7 +60,7 @@ class Scene:
         self.told = Told()
         self.claims = Claims(self.told)
         writer = Writer(_api, self.store, lambda *_: None, lambda: None, may_act=lambda: False)
-        self.pools = Pools(self.store, writer, an_installation(), _no_owner, lambda: 0.0, claims=self.claims)
+        self.pools = Pools(self.store, writer, an_installation(), lambda _: (), lambda: 0.0, claims=self.claims)
         self.servers = Servers(self.store, Tokens(b"k"), lambda: 0.0, lambda: None, claims=self.claims)
 
     @asynccontextmanager
@@ -79,10 +78,6 @@ class Scene:
     async def seen(self) -> list[tuple[str, str]]:
         async with self.looked_at() as servers:
             return [(server.pool.namespace, server.name) for server in servers.seen()]
-
-
-def _no_owner(_namespace: str, _name: str) -> Owner | None:
-    return None
 
 
 _api = ApiServer(Configuration())

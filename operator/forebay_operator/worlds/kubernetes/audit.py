@@ -50,6 +50,8 @@ class Audit:
         self._soon = asyncio.Event()
         self.synced = asyncio.Event()
         """Set while the store is known to have everything."""
+        self.is_reading_anew = False
+        """Whether the store was emptied and has not everything yet: what is missing in it may well be there."""
         self.problem = ""
         """Why the last audit did not succeed."""
 
@@ -83,6 +85,7 @@ class Audit:
 
     def _forget(self) -> None:
         self.synced.clear()
+        self.is_reading_anew = True
         self._highest.clear()
         self._store.clear()
         self._restart()
@@ -99,6 +102,7 @@ class Audit:
             self._blind = 0
             if not self.synced.is_set():
                 _log.info("everything was seen", objects=sum(self._store.count(kind) for kind in WATCHED))
+            self.is_reading_anew = False
             self.synced.set()
             return
         self._blind += 1

@@ -1,12 +1,13 @@
 """A PodDisruptionBudget for each pool that has servers, as long as it has them."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 
 from forebay_operator.domain.snapshot import Pool
 from forebay_operator.manifests import names
 from forebay_operator.manifests.budget import budget
 from forebay_operator.manifests.kinds import BUDGETS, Ref
 from forebay_operator.manifests.owners import Owner
+from forebay_operator.worlds.kubernetes.pools import OwnersOf
 from forebay_operator.worlds.kubernetes.store import Key, Store
 from forebay_operator.worlds.kubernetes.writer import Wanted, Writer, wanted
 
@@ -19,20 +20,21 @@ class Budgets:
         store: Store,
         writer: Writer,
         max_unavailable: int | str | None,
-        owner_of: Callable[[str, str], Owner | None],
+        owners_of: OwnersOf,
     ) -> None:
-        """`max_unavailable`: None: there are to be no budgets. `owner_of`: the ModelDeployment of a namespace and name."""
+        """`max_unavailable`: None: there are to be no budgets."""
         self._store = store
         self._writer = writer
         self._max_unavailable = max_unavailable
-        self._owner_of = owner_of
-        self._wanted: dict[Pool, tuple[Owner | None, Wanted]] = {}
+        self._owners_of = owners_of
+        self._wanted: dict[Pool, tuple[Sequence[Owner], Wanted]] = {}
         self._asked: dict[Key, Ref] = {}
 
     def keep(self, pools: Set[Pool]) -> None:
         """`pools`: those with servers."""
         limit = self._max_unavailable
-        wishes = [self._wish(pool, limit) for pool in pools] if limit is not None else []
+        owned = [(pool, owners) for pool in pools if (owners := self._owners_of(pool)) is not None]
+        wishes = [self._wish(pool, limit, owners) for pool, owners in owned] if limit is not None else []
         for wish in wishes:
             self._writer.keep(wish)
         asked = {(wish.ref.namespace, wish.ref.name): wish.ref for wish in wishes}
@@ -47,10 +49,9 @@ class Budgets:
             if live.key not in asked and names.POOL in live.labels and not live.is_going:
                 self._writer.delete(BUDGETS, live)
 
-    def _wish(self, pool: Pool, max_unavailable: int | str) -> Wanted:
-        owner = self._owner_of(pool.namespace, pool.exclusive) if pool.exclusive else None
+    def _wish(self, pool: Pool, max_unavailable: int | str, owners: Sequence[Owner]) -> Wanted:
         known = self._wanted.get(pool)
-        if known is None or known[0] != owner:
-            known = (owner, wanted(BUDGETS, budget(pool, max_unavailable, owner)))
+        if known is None or known[0] != owners:
+            known = (owners, wanted(BUDGETS, budget(pool, max_unavailable, owners)))
             self._wanted[pool] = known
         return known[1]

@@ -15,6 +15,7 @@ from forebay_operator.api.status import ModelDeploymentStatus
 from forebay_operator.api.v1alpha1 import ModelDeployment
 from forebay_operator.domain.actions import StartConversion
 from forebay_operator.domain.deployment import Deployment
+from forebay_operator.domain.snapshot import Pool
 from forebay_operator.domain.status import ConditionType, DeploymentStatus
 from forebay_operator.manifests.kinds import MODEL_DEPLOYMENTS, Json
 from forebay_operator.manifests.owners import Owner
@@ -27,6 +28,8 @@ _WISH: Final = ("uid", "generation", "deletionTimestamp")
 """What of the metadata changes whenever what was asked for does, beside the annotation that asks for a refresh."""
 _MOST_OWNERS: Final = 20
 """What names the owners of an object must not outgrow the object."""
+_MOST_OF_A_POOL: Final = 100
+"""Of more none is named: a pool must not go with some of its models while others are left, and nobody makes it anew."""
 _OURS: Final = frozenset(kind.value for kind in ConditionType)
 
 
@@ -66,7 +69,7 @@ class Models:
         self._revision = -1
         self._ahead: dict[Key, Model] = {}
         self._all: tuple[Model, ...] = ()
-        self._owners: dict[str, list[Owner]] = {}
+        self._staying: dict[str, list[Model]] | None = None
         self._said: dict[Key, _Said] = {}
         self._deployments: tuple[Deployment, ...] = ()
         self._troubled: tuple[object, tuple[Deployment, ...]] = (None, ())
@@ -107,15 +110,28 @@ class Models:
 
     def owners_in(self, namespace: str) -> list[Owner]:
         """The oldest ModelDeployments of a namespace, as many as an object of all of them names as its owners."""
-        self._follow()
-        if namespace not in self._owners:
-            staying = (model for model in self._all if model.seen.namespace == namespace and not model.seen.is_going)
-            self._owners[namespace] = [model.owner for model in heapq.nsmallest(_MOST_OWNERS, staying, key=_age)]
-        return self._owners[namespace]
+        return [model.owner for model in heapq.nsmallest(_MOST_OWNERS, self._staying_in(namespace), key=_age)]
 
-    def owner_of(self, namespace: str, name: str) -> Owner | None:
-        model = self.find(ModelAddress(namespace, name))
-        return model.owner if model else None
+    def owners_of(self, pool: Pool) -> tuple[Owner, ...] | None:
+        """The ModelDeployments that a pool is for: its own, or all of its namespace. None: there is none any more; empty:
+        there are too many to be named."""
+        if pool.exclusive:
+            model = self.find(ModelAddress(pool.namespace, pool.exclusive))
+            return (model.owner,) if model else None
+        staying = self._staying_in(pool.namespace)
+        if not staying:
+            return None
+        return tuple(sorted(model.owner for model in staying)) if len(staying) <= _MOST_OF_A_POOL else ()
+
+    def _staying_in(self, namespace: str) -> list[Model]:
+        """The ModelDeployments of a namespace that are not about to go."""
+        self._follow()
+        if self._staying is None:
+            self._staying = {}
+            for model in self._all:
+                if not model.seen.is_going:
+                    self._staying.setdefault(model.seen.namespace, []).append(model)
+        return self._staying.get(namespace, [])
 
     def waiting_for(self, start: StartConversion) -> list[Owner]:
         """The ModelDeployments whose spec asks for a conversion."""
@@ -135,7 +151,7 @@ class Models:
         for seen in self._store.all(MODEL_DEPLOYMENTS):
             known = before.get(seen.key)
             self._models[seen.key] = known if known is not None and known.seen is seen else self._read(seen, known)
-        self._all, self._owners = tuple(self._models.values()), {}
+        self._all, self._staying = tuple(self._models.values()), None
         self._said = {key: said for key, said in self._said.items() if key in self._models}
         found = [self._models[key].deployment for key in sorted(self._models)]
         self._deployments = tuple(deployment for deployment in found if deployment is not None)

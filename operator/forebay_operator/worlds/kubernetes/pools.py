@@ -5,7 +5,7 @@ Deployment that was made by an older template keeps its servers until they are n
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -14,7 +14,7 @@ from forebay_operator.domain.snapshot import Pool, Server, ServerPhase
 from forebay_operator.manifests import names
 from forebay_operator.manifests.installation import Installation
 from forebay_operator.manifests.kinds import DEPLOYMENTS, PODS, Json, Ref
-from forebay_operator.manifests.owners import Owner
+from forebay_operator.manifests.owners import Owner, owned_by
 from forebay_operator.manifests.pool import PoolTemplate, deployment, template
 from forebay_operator.worlds.kubernetes import pods
 from forebay_operator.worlds.kubernetes.claims import Claims
@@ -25,6 +25,8 @@ from forebay_operator.worlds.kubernetes.writer import Wanted, Writer, wanted
 _MOST_SERVERS: Final = 10_000
 """Of one Deployment: what an edited annotation can ask for."""
 _DIGITS: Final = 9
+OwnersOf = Callable[[Pool], Sequence[Owner] | None]
+"""The ModelDeployments that a pool goes with. Empty: they are not named; None: there is none left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +62,16 @@ class Pools:
         store: Store,
         writer: Writer,
         installation: Installation,
-        owner_of: Callable[[str, str], Owner | None],
+        owners_of: OwnersOf,
         now: Callable[[], float],
         *,
         claims: Claims,
     ) -> None:
-        """`owner_of`: the ModelDeployment of a namespace and name, if there is one."""
         self._store = store
         self._writer = writer
         self._installation = installation
         self._claims = claims
-        self._owner_of = owner_of
+        self._owners_of = owners_of
         self._now = now
         self._sites: dict[Ref, Site] = {}
         self._templates: dict[Pool, PoolTemplate] = {}
@@ -112,12 +113,15 @@ class Pools:
         for ref, site in list(self._sites.items()):
             live = self._store.find(DEPLOYMENTS, ref.namespace, ref.name)
             fleet = fleets.get(site.ref, _Fleet())
-            if site.servers == 0 and not fleet.live:
-                self._retire(ref, live)
+            owners = self._owners_of(site.pool)
+            if owners is None:
+                self._abandon(ref, live)
+            elif site.servers == 0 and not fleet.live:
+                self._retire(site, live, owners)
             elif site.made is None and live is None:
                 del self._sites[ref]
             else:
-                self._keep(site, live, fleet)
+                self._keep(site, live, fleet, owners)
 
     def unmade(self) -> list[Server]:
         """Servers that were ordered and have no pod yet, with what is known of why."""
@@ -173,16 +177,16 @@ class Pools:
             sites[sites.index(site)] = smaller
             surplus -= 1
 
-    def _keep(self, site: Site, live: Seen | None, fleet: _Fleet) -> None:
+    def _keep(self, site: Site, live: Seen | None, fleet: _Fleet, owners: Sequence[Owner]) -> None:
         spec_replicas = int(live.object["spec"].get("replicas", 1)) if live is not None else 0
         marked = self._mark_victims(site, fleet, spec_replicas - site.servers)
         if not marked:
             # The cost must be on the victims before there are too many.
             return
         if site.made is not None:
-            self._writer.keep(self._manifest(site, site.made))
-        elif live is not None and site.servers != spec_replicas:
-            self._writer.keep(self._resized(site, live))
+            self._writer.keep(self._manifest(site, site.made, owners))
+        elif live is not None and (site.servers != spec_replicas or _owners_in(live) != {owner.uid for owner in owners}):
+            self._writer.keep(self._resized(site, live, owners))
         if len(fleet.live) <= site.servers and site.victims:
             self._sites[site.ref] = replace(site, victims=frozenset())
 
@@ -199,33 +203,42 @@ class Pools:
                 self._writer.annotate(PODS, pod, {})
         return not pending
 
-    def _manifest(self, site: Site, made: PoolTemplate) -> Wanted:
-        owner = self._owner_of(site.pool.namespace, site.pool.exclusive) if site.pool.exclusive else None
-        asked = (site.servers, owner)
+    def _manifest(self, site: Site, made: PoolTemplate, owners: Sequence[Owner]) -> Wanted:
+        asked = (site.servers, owners)
         known = self._manifests.get(site.ref)
         if known is None or known[0] != asked:
-            known = (asked, wanted(DEPLOYMENTS, deployment(made, site.servers, owner)))
+            known = (asked, wanted(DEPLOYMENTS, deployment(made, site.servers, owners)))
             self._manifests[site.ref] = known
         return known[1]
 
-    def _resized(self, site: Site, live: Seen) -> Wanted:
-        """An older Deployment as it is, with another number of servers: what is left out of an apply would be given up."""
-        asked = (site.servers, live.version)
+    def _resized(self, site: Site, live: Seen, owners: Sequence[Owner]) -> Wanted:
+        """An older Deployment as it is, but for the number of its servers and whose it is: what is left out of an apply would
+        be given up."""
+        asked = (site.servers, owners, live.version)
         known = self._manifests.get(site.ref)
         if known is None or known[0] != asked:
-            known = (asked, wanted(DEPLOYMENTS, _as_it_is(live, site.servers)))
+            known = (asked, wanted(DEPLOYMENTS, _as_it_is(live, site.servers, owners)))
             self._manifests[site.ref] = known
         return known[1]
 
-    def _retire(self, ref: Ref, live: Seen | None) -> None:
+    def _abandon(self, ref: Ref, live: Seen | None) -> None:
+        """A pool goes with the last ModelDeployment that it was for, as it does where no operator runs."""
         if live is None:
-            if not self._writer.is_busy(ref):
-                self._drop(ref)
-            return
-        if int((live.object.get("status") or {}).get("replicas", 0)) == 0 and live.object["spec"].get("replicas") == 0:
+            self._drop_unless_busy(ref)
+        elif not live.is_going:
+            self._writer.delete(DEPLOYMENTS, live)
+
+    def _retire(self, site: Site, live: Seen | None, owners: Sequence[Owner]) -> None:
+        if live is None:
+            self._drop_unless_busy(site.ref)
+        elif int((live.object.get("status") or {}).get("replicas", 0)) == 0 and live.object["spec"].get("replicas") == 0:
             self._writer.delete(DEPLOYMENTS, live, unchanged=True)
         else:
-            self._keep(self._sites[ref], live, _Fleet())
+            self._keep(site, live, _Fleet(), owners)
+
+    def _drop_unless_busy(self, ref: Ref) -> None:
+        if not self._writer.is_busy(ref):
+            self._drop(ref)
 
     def _drop(self, ref: Ref) -> None:
         self._sites.pop(ref, None)
@@ -279,11 +292,15 @@ def _chosen(site: Site, fleet: _Fleet, surplus: int) -> set[str]:
     return set([*named, *(pod.name for pod in others)][:surplus])
 
 
-def _as_it_is(live: Seen, servers: int) -> Json:
+def _owners_in(live: Seen) -> set[str]:
+    """The uids of an object's owners."""
+    return {str(each.get("uid", "")) for each in live.metadata.get("ownerReferences") or ()}
+
+
+def _as_it_is(live: Seen, servers: int, owners: Sequence[Owner]) -> Json:
     metadata = live.metadata
     kept = {key: value for key, value in (metadata.get("annotations") or {}).items() if key.startswith("forebay.dev/")}
     kept.pop(names.APPLIED, None)
-    owners = {"ownerReferences": metadata["ownerReferences"]} if metadata.get("ownerReferences") else {}
     return {
         "apiVersion": DEPLOYMENTS.api_version,
         "kind": DEPLOYMENTS.name,
@@ -292,7 +309,7 @@ def _as_it_is(live: Seen, servers: int) -> Json:
             "namespace": live.namespace,
             "labels": metadata.get("labels") or {},
             "annotations": {**kept, names.SERVERS: str(servers)},
-            **owners,
+            **owned_by(owners),
         },
         "spec": {**live.object["spec"], "replicas": servers},
     }

@@ -82,16 +82,16 @@ class Reign:
         self._means = means
         now, store, changed = means.clock.now, means.store, means.changed.set
         self._newsroom = Newsroom(means.api, means.name, now)
-        self._writer = Writer(means.api, store, self._newsroom.tell, changed, means.may_act)
+        self._writer = Writer(means.api, store, self._newsroom.tell, changed, self._may_act)
         tokens = Tokens(mandate.token_key)
         models = Models(store, Troubles(self._writer))
         claims = Claims(self._newsroom.tell)
-        pools = Pools(store, self._writer, mandate.installation, models.owner_of, now, claims=claims)
+        pools = Pools(store, self._writer, mandate.installation, models.owners_of, now, claims=claims)
         self._parts = Parts(
             models=models,
             servers=Servers(store, tokens, now, changed, claims=claims, is_outdated=pools.is_outdated),
             pools=pools,
-            budgets=Budgets(store, self._writer, mandate.installation.servers.max_unavailable, models.owner_of),
+            budgets=Budgets(store, self._writer, mandate.installation.servers.max_unavailable, models.owners_of),
             conversions=Conversions(store, self._writer, mandate.installation, models.waiting_for, now),
             gateways=Gateways(self._gateway_pods(), now, changed),
             capacity=CapacityView(store, mandate.devices),
@@ -101,7 +101,11 @@ class Reign:
             secrets=Secrets(self._writer, tokens, mandate.store_environment, models.owners_in),
             artifacts=Artifacts(mandate.installation.store.uri, changed),
         )
-        self.world = KubernetesWorld(self._parts, means.clock, mandate.settings, means.may_act)
+        self.world = KubernetesWorld(self._parts, means.clock, mandate.settings, self._may_act)
+
+    def _may_act(self) -> bool:
+        """Whether this operator leads, and knows what there is: not while all of it is read again."""
+        return self._means.may_act() and not self._means.audit.is_reading_anew
 
     def _gateway_pods(self) -> GatewayPods:
         means = self._means
