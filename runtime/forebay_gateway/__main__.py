@@ -14,6 +14,7 @@ from forebay_gateway.gateway import Gateway, RouteSource, Stop
 from forebay_gateway.routefile import RouteFile
 from forebay_gateway.settings import ClusterScope, Settings, SettingsError
 from forebay_schema import logs
+from forebay_schema.network import ANY, address_for
 from forebay_schema.routes import HoldLimits
 
 
@@ -72,7 +73,8 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--control-socket", type=Path, required=True, help="Unix socket for /demand, /healthz and /metrics")
     parser.add_argument("--control-address", default="", help="HOST:PORT for the same by TCP")
     parser.add_argument("--ready-file", type=Path, help="written with process ids and addresses when Envoy is ready")
-    parser.add_argument("--http-address", default="127.0.0.1", help="address of both ports (default: %(default)s)")
+    every = f"{ANY}: all of this machine, by IPv6 and IPv4"
+    parser.add_argument("--http-address", default="127.0.0.1", help=f"address of both ports; {every} (default: %(default)s)")
     parser.add_argument("--http-port", type=int, default=8000, help="default: %(default)s")
     parser.add_argument("--grpc-port", type=int, default=8001, help="default: %(default)s")
 
@@ -98,6 +100,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         default_namespace=fields.pop("default_namespace") or "default",
         hold_seconds=fields.pop("hold_seconds") or HoldLimits().seconds,
     )
+    fields["http_address"] = address_for(fields["http_address"])
     return Settings(cluster=scope if kubernetes else None, **fields)
 
 

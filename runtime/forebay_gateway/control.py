@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from forebay_gateway.settings import SettingsError
+from forebay_schema.network import authority, place
 
 _HEAD_TIMEOUT_S: Final = 5.0
 _WRITE_TIMEOUT_S: Final = 30.0
@@ -54,14 +55,14 @@ class Control:
             server = await self._listen(*address)
             stack.callback(server.close)
             host, port = server.sockets[0].getsockname()[:2]
-            yield f"{host}:{port}"
+            yield authority(host, port)
 
     async def _listen(self, host: str, port: int) -> asyncio.Server:
         try:
-            return await asyncio.start_server(self._welcome, host, port)
+            return await asyncio.start_server(self._welcome, **place(host, port))
         except OSError as error:
             raise SettingsError(
-                f"the control address {host}:{port} cannot be used: {error.strerror}. Stop the process that has it, "
+                f"the control address {authority(host, port)} cannot be used: {error.strerror}. Stop the process that has it, "
                 "or choose another --control-address"
             ) from None
 

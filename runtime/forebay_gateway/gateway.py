@@ -32,6 +32,7 @@ from forebay_gateway.xds.publisher import Publisher
 from forebay_gateway.xds.store import ResourceStore
 from forebay_schema.demand import DemandLine, RefusedRoute
 from forebay_schema.logs import Logger
+from forebay_schema.network import authority
 
 _log: Final = Logger(__name__)
 
@@ -219,8 +220,8 @@ class Gateway:
         ready: dict[str, object] = {
             "pid": os.getpid(),
             "envoy_pid": pid,
-            "http": f"{address}:{settings.http_port}",
-            "grpc": f"{address}:{settings.grpc_port}",
+            "http": authority(address, settings.http_port),
+            "grpc": authority(address, settings.grpc_port),
             "control": self._control_address,
         }
         _log.info("serving", **ready)

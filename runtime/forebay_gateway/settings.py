@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from forebay_gateway.xds.names import PROTOCOLS, Protocol
+from forebay_schema.network import address_for, split_authority
 
-LAST_PORT: Final = 65535
 LONGEST_SOCKET_PATH: Final = 107
 """A Unix socket's address holds 108 bytes, the last of them zero."""
 
@@ -87,15 +87,16 @@ def sockets_for(run_dir: Path, temporary: Path) -> Sockets:
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """The host and port of `HOST:PORT`; IPv6 in brackets.
+    """The host and port of `HOST:PORT`, as they are listened on; IPv6 in brackets.
 
     Raises:
         SettingsError: it is something else.
     """
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > LAST_PORT:
-        raise SettingsError(f"{text!r} is no HOST:PORT, as in 0.0.0.0:8080")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    try:
+        host, port = split_authority(text)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    return address_for(host), port
 
 
 def check_socket_path(path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from forebay_runtime.domain.device_spec import DeviceSpec, DeviceSpecError, parse_device, parse_size
+from forebay_schema.network import ANY, address_for
 
 _MOST_SECONDS: Final = 365 * 24 * 3600
+_ADDRESS: Final = f"{ANY}: all of this machine, by IPv6 and IPv4 (default: %(default)s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,11 @@ def parse(arguments: Sequence[str] | None = None) -> Settings:
         model_repository=given.model_repository,
         explicit=given.model_control_mode == "explicit",
         load_models=tuple(given.load_model),
-        http_address=given.http_address,
+        http_address=address_for(given.http_address),
         http_port=given.http_port,
-        grpc_address=given.grpc_address,
+        grpc_address=address_for(given.grpc_address),
         grpc_port=given.grpc_port,
-        metrics_address=given.metrics_address or given.http_address,
+        metrics_address=address_for(given.metrics_address or given.http_address),
         metrics_port=given.metrics_port,
         http_max_input_size=given.http_max_input_size,
         request_memory=given.request_memory,
@@ -137,9 +139,9 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("network")
-    network.add_argument("--http-address", default="127.0.0.1", metavar="ADDRESS")
+    network.add_argument("--http-address", default="127.0.0.1", metavar="ADDRESS", help=_ADDRESS)
     network.add_argument("--http-port", type=_port, default=8000, metavar="PORT", help="0: a free one (default: 8000)")
-    network.add_argument("--grpc-address", default="127.0.0.1", metavar="ADDRESS")
+    network.add_argument("--grpc-address", default="127.0.0.1", metavar="ADDRESS", help=_ADDRESS)
     network.add_argument("--grpc-port", type=_port, default=8001, metavar="PORT", help="0: a free one (default: 8001)")
     network.add_argument("--metrics-address", default="", metavar="ADDRESS", help="default: that of HTTP")
     network.add_argument("--metrics-port", type=_port, default=8002, metavar="PORT", help="0: a free one (default: 8002)")

@@ -1,12 +1,13 @@
 """A stand-in for a server behind the gateway, as a process: answers inference by HTTP and gRPC, and remembers what it saw.
 
-Run as `python gateway_backend.py NAME`; the first line of its output is a JSON object with its ports. By HTTP it also answers
-`GET /backend/seen` (all requests so far), `POST /backend/reset` (forget them), and `POST /backend/mode` with
+Run as `python gateway_backend.py NAME ADDRESS`; the first line of its output is a JSON object with its ports. By HTTP it also
+answers `GET /backend/seen` (all requests so far), `POST /backend/reset` (forget them), and `POST /backend/mode` with
 `{"retry": bool, "delay_s": float}`: whether every request is sent elsewhere with the retry answer, and how long one takes;
 with another mode, those that are there take no longer.
 """
 
 import json
+import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from typing import Any, Final, cast
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from forebay_schema.network import authority
 
 # Its classes are made at run time.
 _pb2: Final = cast(Any, service_pb2)
@@ -155,12 +158,13 @@ class HttpServer(ThreadingHTTPServer):
         """Connections that clients cut are what the tests do."""
 
 
-def main(name: str) -> None:
+def main(name: str, address: str) -> None:
     state = State(name)
-    http = HttpServer(("127.0.0.1", 0), type("BoundHttp", (Http,), {"state": state}))
+    HttpServer.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    http = HttpServer((address, 0), type("BoundHttp", (Http,), {"state": state}))
     server = grpc.server(ThreadPoolExecutor(64), options=[("grpc.max_receive_message_length", -1)])
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Grpc(state), server)
-    grpc_port = server.add_insecure_port("127.0.0.1:0")
+    grpc_port = server.add_insecure_port(authority(address, 0))
     server.start()
     sys.stdout.write(json.dumps({"http": http.server_address[1], "grpc": grpc_port}) + "\n")
     sys.stdout.flush()
@@ -168,4 +172,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import gateway_backend
 from forebay_schema.demand import DemandLine, ModelDemand
+from forebay_schema.network import authority
 from forebay_schema.routes import Endpoint, Route, RouteTable
 
 T = TypeVar("T")
@@ -53,13 +54,13 @@ class Backend:
 
     @classmethod
     @contextmanager
-    def running(cls, name: str) -> "Generator[Backend]":
-        command = [sys.executable, gateway_backend.__file__, name]
+    def running(cls, name: str, address: str = "127.0.0.1") -> "Generator[Backend]":
+        command = [sys.executable, gateway_backend.__file__, name, address]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             try:
                 assert process.stdout
                 ports = json.loads(process.stdout.readline())
-                yield cls(name, process, Endpoint(host="127.0.0.1", **ports))
+                yield cls(name, process, Endpoint(host=address, **ports))
             finally:
                 process.kill()
 
@@ -75,7 +76,7 @@ class Backend:
 
     def _call(self, path: str, content: Any) -> Any:
         data = None if content is None else json.dumps(content).encode()
-        url = f"http://127.0.0.1:{self.endpoint.http}{path}"
+        url = f"http://{authority(self.endpoint.host, self.endpoint.http)}{path}"
         with urllib.request.urlopen(urllib.request.Request(url, data), timeout=PATIENCE_S) as answer:
             return json.load(answer)
 

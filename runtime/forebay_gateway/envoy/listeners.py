@@ -5,6 +5,7 @@ from typing import Final
 from forebay_gateway.xds.clusters import MIB, Json, typed
 from forebay_gateway.xds.names import METADATA, ROUTES
 from forebay_schema import headers
+from forebay_schema.network import takes_both_families
 
 _HCM: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
@@ -14,12 +15,16 @@ def listener(name: str, address: str, port: int) -> Json:
     manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager(name)}
     return {
         "name": name,
-        "address": {"socket_address": {"address": address, "port_value": port}},
+        "address": {"socket_address": {"address": address, "port_value": port, **_families(address)}},
         # A second Envoy would silently share the port.
         "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": MIB,
         "filter_chains": [{"filters": [manager]}],
     }
+
+
+def _families(address: str) -> Json:
+    return {"ipv4_compat": True} if takes_both_families(address) else {}
 
 
 def _connection_manager(name: str) -> Json:

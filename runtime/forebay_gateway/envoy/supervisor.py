@@ -17,6 +17,7 @@ from forebay_gateway.envoy.process import EnvoyProcess, ProcessIdentity, start
 from forebay_gateway.settings import Settings, SettingsError, Sockets
 from forebay_schema.digests import digest_of
 from forebay_schema.logs import Logger
+from forebay_schema.network import takes_both_families
 
 _log: Final = Logger(__name__)
 
@@ -152,6 +153,8 @@ def check_port_is_free(address: str, port: int) -> None:
     family = sockets.AF_INET6 if ":" in address else sockets.AF_INET
     with sockets.socket(family, sockets.SOCK_STREAM) as probe:
         probe.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        if takes_both_families(address):
+            probe.setsockopt(sockets.IPPROTO_IPV6, sockets.IPV6_V6ONLY, 0)
         try:
             probe.bind((address, port))
         except OSError as error:

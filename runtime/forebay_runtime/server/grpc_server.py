@@ -11,6 +11,7 @@ from forebay_runtime.server.grpc_api import GrpcApi
 from forebay_runtime.server.grpc_inference import GrpcInference
 from forebay_runtime.server.grpc_messages import MessageWatch
 from forebay_runtime.server.grpc_threads import CallLimit, CallThreads
+from forebay_schema.network import authority
 
 _SERVICE: Final = "inference.GRPCInferenceService"
 _LARGEST_MESSAGE: Final = (1 << 31) - 1
@@ -76,10 +77,11 @@ class GrpcServer:
         self._server.add_registered_method_handlers(_SERVICE, handlers)
         health = _awaited(api.health, threads[f"/{_HEALTH_SERVICE}/Check"], watch)
         self._server.add_registered_method_handlers(_HEALTH_SERVICE, {"Check": grpc.stream_unary_rpc_method_handler(health)})
+        place = authority(address, port)
         try:
-            self.port = int(self._server.add_insecure_port(f"{address}:{port}"))
+            self.port = int(self._server.add_insecure_port(place))
         except RuntimeError as error:
-            raise OSError(f"gRPC cannot listen on {address}:{port}: {error}") from None
+            raise OSError(f"gRPC cannot listen on {place}: {error}") from None
         self._server.start()
 
     async def stop(self, grace_s: float) -> None:

@@ -33,6 +33,7 @@ from forebay_runtime.service.run_watch import MemoryBound, RunWatch
 from forebay_runtime.service.server_state import StateFile
 from forebay_runtime.settings import Settings
 from forebay_schema.logs import Logger
+from forebay_schema.network import place
 
 _log = Logger(__name__)
 _QUIET_S: Final = 0.5
@@ -69,7 +70,7 @@ class Listeners:
         def connection() -> HttpConnection:
             return HttpConnection(service, self._connections, self._memory, self._buffers)
 
-        server = await loop.create_server(connection, address, port, backlog=1024)
+        server = await loop.create_server(connection, **place(address, port), backlog=1024)
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 

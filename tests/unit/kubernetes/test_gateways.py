@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import pytest
 from aiohttp import web
 
 from forebay_operator.domain.snapshot import GatewayDemand
@@ -13,6 +14,7 @@ from forebay_operator.worlds.kubernetes.gateways import Gateways
 from forebay_operator.worlds.kubernetes.store import Seen
 from forebay_schema.addresses import ModelAddress
 from forebay_schema.demand import DemandLine, ModelDemand
+from forebay_schema.network import address_for
 from kubernetes_builders import Json, an_object
 
 ADDRESS = ModelAddress("default", "digits")
@@ -21,8 +23,9 @@ ADDRESS = ModelAddress("default", "digits")
 class Played:
     """A gateway that says what it is told to, and again and again as gateways do: one that is silent is not believed."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, address: str) -> None:
         self.name = name
+        self.address = address
         self.port = 0
         self._latest = asyncio.Event()
         self._model: ModelDemand | None = None
@@ -52,7 +55,7 @@ class Played:
     def pod(self, *, running: bool = True) -> Seen:
         spec = {"containers": [{"name": "gateway", "ports": [{"name": "control", "containerPort": self.port}]}]}
         state: Json = {"running": {}} if running else {"waiting": {}}
-        status = {"podIP": "127.0.0.1", "containerStatuses": [{"name": "gateway", "state": state}]}
+        status = {"podIP": self.address, "containerStatuses": [{"name": "gateway", "state": state}]}
         return Seen.of(an_object(PODS, self.name, metadata={"uid": self.name}, spec=spec, status=status))
 
 
@@ -73,14 +76,14 @@ class Scene:
 
 
 @asynccontextmanager
-async def _played(*names: str) -> AsyncGenerator[list[Played]]:
-    gateways, runners = [Played(name) for name in names], list[web.AppRunner]()
+async def _played(*names: str, address: str = "127.0.0.1") -> AsyncGenerator[list[Played]]:
+    gateways, runners = [Played(name, address) for name in names], list[web.AppRunner]()
     for gateway in gateways:
         app = web.Application()
         app.router.add_get("/demand", gateway.answer)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, address, 0).start()
         gateway.port = runner.addresses[0][1]
         runners.append(runner)
     try:
@@ -99,6 +102,14 @@ async def _scene() -> AsyncGenerator[Scene]:
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
+
+
+@pytest.mark.skipif(address_for("any") != "::", reason="this kernel has no IPv6")
+async def test_a_gateway_is_heard_whose_pod_has_an_address_of_ipv6() -> None:
+    async with _played("a", address="::1") as (one,), _scene() as scene:
+        scene.pods = [one.pod()]
+        one.say(held=2, arrivals=3)
+        await scene.wait_for(GatewayDemand(held=2, arrivals=3))
 
 
 async def test_the_demand_of_several_gateways_adds_up_and_arrivals_of_one_that_goes_are_kept() -> None:

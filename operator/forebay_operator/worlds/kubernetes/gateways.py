@@ -22,6 +22,7 @@ from forebay_operator.worlds.kubernetes.store import Seen
 from forebay_schema.addresses import ModelAddress
 from forebay_schema.demand import DemandLine
 from forebay_schema.documents import DocumentError
+from forebay_schema.network import authority
 
 SILENCE_S: Final = 5.0
 """After this long without a line, a gateway's demand is unknown."""
@@ -139,9 +140,8 @@ class Gateways:
         while True:
             address, port = pods.address_of(gateway.pod), pods.ports_of(gateway.pod, _CONTAINER).get(_PORT_NAME)
             if address is not None and port is not None:
-                host = f"[{address}]" if ":" in address else address
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError, ValueError):
-                    await self._read(gateway, http, f"http://{host}:{port}/demand")
+                    await self._read(gateway, http, f"http://{authority(address, port)}/demand")
             await asyncio.sleep(_PAUSE_S)
 
     async def _read(self, gateway: _Gateway, http: aiohttp.ClientSession, url: str) -> None:

@@ -6,6 +6,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from forebay_schema.network import address_for, authority, listening, split_authority, takes_both_families
+
 
 class ListenError(Exception):
     """The pages cannot be served there; the message says why."""
@@ -26,22 +28,27 @@ class Pages:
         Raises:
             ListenError: it cannot.
         """
-        host, _, port = listen.rpartition(":")
-        if not host or not port.isdecimal():
-            raise ListenError(f"{listen!r} is no HOST:PORT, write for example 0.0.0.0:8080")
+        try:
+            said, port = split_authority(listen)
+        except ValueError as error:
+            raise ListenError(str(error)) from None
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host.strip("[]"), int(port))
         try:
-            await site.start()
+            await self._site(self._runner, address_for(said), port).start()
         except OSError as error:
             raise ListenError(f"cannot listen at {listen}: {error.strerror}") from None
         address = self._runner.addresses[0]
-        return f"{address[0]}:{address[1]}"
+        return authority(address[0], address[1])
+
+    def _site(self, runner: web.AppRunner, address: str, port: int) -> web.BaseSite:
+        if takes_both_families(address):
+            return web.SockSite(runner, listening(port))
+        return web.TCPSite(runner, address, port)
 
     async def close(self) -> None:
         if self._runner is not None:

@@ -22,6 +22,7 @@ from forebay_operator.worlds.server_pages import (
     structure_of,
 )
 from forebay_schema.headers import REPOSITORY_TOKEN
+from forebay_schema.network import authority, bracketed
 from forebay_schema.repository import IndexEntry
 
 _CONNECT_S: Final = 5.0
@@ -136,10 +137,10 @@ class PodServer:
 
     def _make_pages(self, endpoint: Endpoint) -> dict[str, _Page]:
         ports = pods.ports_of(self._pod, CONTAINER)
-        token = {REPOSITORY_TOKEN: self._contact.token}
+        host, token = bracketed(endpoint.host), {REPOSITORY_TOKEN: self._contact.token}
         return {
-            "index": _Page(endpoint.http, request("POST", "/v2/repository/index", endpoint.host, token, b"{}")),
-            "metrics": _Page(ports.get("metrics", 0), request("GET", "/metrics", endpoint.host, {})),
+            "index": _Page(endpoint.http, request("POST", "/v2/repository/index", host, token, b"{}")),
+            "metrics": _Page(ports.get("metrics", 0), request("GET", "/metrics", host, {})),
         }
 
     async def _connect(self, host: str, page: _Page) -> None:
@@ -202,8 +203,7 @@ class PodServer:
         return self._heard_at is not None and self._contact.now() - self._heard_at > LOST_AFTER_S
 
     def _address(self, endpoint: Endpoint) -> str:
-        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-        return f"{host}:{endpoint.http}"
+        return authority(endpoint.host, endpoint.http)
 
     def _close_pages(self) -> None:
         for page in self._pages.values():
