@@ -30,8 +30,10 @@ from forebay_operator.worlds.kubernetes.lease import Lease
 from forebay_operator.worlds.kubernetes.metrics import OperatorMetrics
 from forebay_operator.worlds.kubernetes.pages import ListenError, Pages
 from forebay_operator.worlds.kubernetes.reign import Mandate, Means, Reign
+from forebay_operator.worlds.kubernetes.secrets import StoreKeys
 from forebay_operator.worlds.kubernetes.store import Store
 from forebay_schema import logs
+from forebay_schema.network import ANY
 
 _WRONG_USAGE: Final = 2
 _GARBAGE: Final = 20_000
@@ -53,7 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
             settings=settings.step_settings(),
             devices=settings.declared_devices(),
             token_key=read_key(given.key_file),
-            store_environment=read_store_credentials(given.store_credentials),
+            store_keys=StoreKeys(
+                writing=read_store_credentials(given.store_credentials),
+                reading=read_store_credentials(given.store_reading_credentials),
+            ),
         )
         asyncio.run(Operator(settings, mandate, identity(), given).run())
     except (SettingsError, CredentialsError, ListenError) as error:
@@ -78,7 +83,13 @@ def _parser() -> argparse.ArgumentParser:
         "--store-credentials", type=Path, metavar="DIR", help="files named like the variables that open the store"
     )
     parser.add_argument(
-        "--http-address", default="127.0.0.1:8080", metavar="HOST:PORT", help="for /metrics, /healthz, /readyz; port 0: any"
+        "--store-reading-credentials", type=Path, metavar="DIR", help="the same, of what can only read, for who need not write"
+    )
+    parser.add_argument(
+        "--http-address",
+        default="127.0.0.1:8080",
+        metavar="HOST:PORT",
+        help=f"for /metrics, /healthz, /readyz; {ANY}:PORT: by IPv6 and IPv4; port 0: a free one",
     )
     parser.add_argument("--context", default="", help="context of the kubeconfig, outside a cluster")
     return parser

@@ -66,11 +66,28 @@ class Store(_Part):
     uri: str
     claim: str = ""
     has_credentials: bool = False
+    has_reading_credentials: bool = False
+
+
+class PodUser(_Part):
+    """Whom pods run as; null: the cluster chooses."""
+
+    run_as_user: int | None = installation.USER
+    run_as_group: int | None = installation.USER
+    fs_group: int | None = installation.USER
+
+    def meant(self) -> installation.PodUser:
+        return installation.PodUser(user=self.run_as_user, group=self.run_as_group, group_of_volumes=self.fs_group)
 
 
 class Variable(_Part):
     name: str
-    value: str
+    value: str = ""
+    value_from: dict[str, Any] | None = None
+    """In place of a value, as in a pod."""
+
+    def content(self) -> dict[str, Any]:
+        return {"value": self.value} if self.value_from is None else {"valueFrom": self.value_from}
 
 
 class _Pods(_Part):
@@ -79,6 +96,9 @@ class _Pods(_Part):
     limits: dict[str, Quantity] = Field(default_factory=dict[str, str])
     requests: dict[str, Quantity] = Field(default_factory=dict[str, str])
     environment: tuple[Variable, ...] = ()
+    """Of several of one name the last counts."""
+    volumes: tuple[dict[str, Any], ...] = ()
+    mounts: tuple[dict[str, Any], ...] = ()
     service_account: str = ""
     priority_class: str = ""
     node_selector: dict[str, str] = Field(default_factory=dict[str, str])
@@ -89,7 +109,7 @@ class _Pods(_Part):
     def fields(self) -> dict[str, Any]:
         """By the names that the manifests have for them."""
         named = dict(self)
-        return named | {"environment": {each.name: each.value for each in self.environment}}
+        return named | {"environment": {each.name: each.content() for each in self.environment}}
 
 
 class Servers(_Pods):
@@ -163,6 +183,7 @@ class OperatorSettings(_Part):
     gateway_host: str
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
+    security_context: PodUser = PodUser()
     store: Store
     servers: Servers
     conversions: Conversions
@@ -198,6 +219,7 @@ class OperatorSettings(_Part):
             gateway_host=self.gateway_host,
             pull_policy=self.pull_policy,
             pull_secrets=self.pull_secrets,
+            pod_user=self.security_context.meant(),
         )
 
     def step_settings(self) -> StepSettings:

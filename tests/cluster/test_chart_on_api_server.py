@@ -43,7 +43,19 @@ spec:
                       port: {type: string}
                       path: {type: string}
                       interval: {type: string}
+                      scrapeTimeout: {type: string}
                       honorLabels: {type: boolean}
+                      relabelings: &rules
+                        type: array
+                        items:
+                          type: object
+                          properties:
+                            sourceLabels: {type: array, items: {type: string}}
+                            targetLabel: {type: string}
+                            replacement: {type: string}
+                            regex: {type: string}
+                            action: {type: string}
+                      metricRelabelings: *rules
 ---
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -184,6 +196,8 @@ NEEDED = [
 
 OUT_OF_REACH = [
     *(Ask(verb, "secrets", "team-a", "forebay-store") for verb in ("get", "list", "watch", "delete", "update")),
+    # Only where it is told of credentials that cannot write.
+    *(Ask(verb, "secrets", "team-a", "forebay-store-read") for verb in ("create", "patch")),
     Ask("patch", "secrets", "team-a", "other"),
     Ask("create", "secrets", NAMESPACE, "other"),
     Ask("list", "secrets", NAMESPACE),

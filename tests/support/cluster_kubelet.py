@@ -132,7 +132,7 @@ class Kubelet:
         secret = self._api.get(f"/api/v1/namespaces/{self._namespace}/secrets/forebay-repository-token")
         token.write_bytes(base64.b64decode(secret["data"]["token"]))
         given = [
-            argument.replace("0.0.0.0", pod.address)
+            argument.replace("=any", f"={pod.address}")
             .replace("/scratch", str(pod.folder / "scratch"))
             .replace("/var/run/forebay/token/token", str(token))
             for argument in content["spec"]["containers"][0]["args"]

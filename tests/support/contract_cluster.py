@@ -24,6 +24,7 @@ from forebay_operator.worlds.kubernetes.audit import Audit
 from forebay_operator.worlds.kubernetes.credentials import Credentials
 from forebay_operator.worlds.kubernetes.metrics import OperatorMetrics
 from forebay_operator.worlds.kubernetes.reign import Mandate, Means, Reign
+from forebay_operator.worlds.kubernetes.secrets import StoreKeys
 from forebay_operator.worlds.kubernetes.store import Store
 from forebay_schema.addresses import ModelAddress
 
@@ -136,7 +137,7 @@ def _mandate(given: OperatorSettings) -> Mandate:
         settings=given.step_settings(),
         devices=given.declared_devices(),
         token_key=b"a-key-for-tests-that-nobody-else-has",
-        store_environment={},
+        store_keys=StoreKeys(),
     )
 
 

@@ -89,6 +89,9 @@ app.kubernetes.io/part-of: forebay
 {{- .Values.store.secret -}}
 {{- end -}}
 {{- end -}}
+{{- define "forebay.storeReadSecret" -}}
+{{- if not (include "forebay.ownStore" .) }}{{ .Values.store.readSecret }}{{ end -}}
+{{- end -}}
 {{- define "forebay.storeClaim" -}}
 {{- if hasPrefix "file://" .Values.store.uri -}}
 {{- required "store.uri is a file:// URI: set store.claim to the volume claim that is to be mounted there" .Values.store.claim -}}
@@ -98,14 +101,100 @@ app.kubernetes.io/part-of: forebay
 {{- default (printf "%s-keys" (include "forebay.fullname" .)) .Values.operator.keySecret -}}
 {{- end -}}
 
-{{- /* Priority classes. Argument: list of the context, the class that is set, and serving or conversions. */ -}}
+{{- /* Name of a PriorityClass that the chart makes: with its value, which cannot be changed. Argument: context, serving or conversions. */ -}}
+{{- define "forebay.ownPriorityClass" -}}
+{{- $value := index (index . 0).Values.priorityClasses (index . 1) | int64 | toString | replace "-" "minus-" -}}
+{{- printf "%s-%s-%s" (include "forebay.fullname" (index . 0)) (index . 1) $value -}}
+{{- end -}}
+
+{{- /* The PriorityClass of a pod. Argument: list of the context, the class that is set, and serving or conversions. */ -}}
 {{- define "forebay.priorityClass" -}}
 {{- $root := index . 0 -}}
 {{- if index . 1 -}}
 {{- index . 1 -}}
 {{- else if $root.Values.priorityClasses.create -}}
-{{- printf "%s-%s" (include "forebay.fullname" $root) (index . 2) -}}
+{{- include "forebay.ownPriorityClass" (list $root (index . 2)) -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* Variables for who reaches out of the cluster: proxies, and certificate authorities. */ -}}
+{{- define "forebay.outwardEnv" -}}
+{{- with .Values.proxy.http }}
+- name: HTTP_PROXY
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.proxy.https }}
+- name: HTTPS_PROXY
+  value: {{ . | quote }}
+{{- end }}
+{{- if or .Values.proxy.http .Values.proxy.https }}
+- name: NO_PROXY
+  value: {{ concat (list "localhost" "127.0.0.1" "::1" ".svc" (printf ".%s" .Values.clusterDomain) "$(KUBERNETES_SERVICE_HOST)") .Values.proxy.noProxy | join "," | quote }}
+{{- end }}
+{{- with include "forebay.caFile" . }}
+- name: SSL_CERT_FILE
+  value: {{ . }}
+- name: AWS_CA_BUNDLE
+  value: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- /* Those, and more. What is said by the latter counts. Argument: list of the context and extraEnv. */ -}}
+{{- define "forebay.env" -}}
+{{- $extra := index . 1 -}}
+{{- $names := list -}}
+{{- range $extra }}{{ $names = append $names .name }}{{ end -}}
+{{- $all := list -}}
+{{- range include "forebay.outwardEnv" (index . 0) | fromYamlArray }}
+{{- if not (has .name $names) }}{{ $all = append $all . }}{{ end -}}
+{{- end -}}
+{{- concat $all $extra | default list | toYaml -}}
+{{- end -}}
+
+{{- /* The file with certificate authorities, as pods see it; empty: there is none. */ -}}
+{{- define "forebay.caFile" -}}
+{{- if or .Values.caBundle.configMap .Values.caBundle.secret -}}
+/etc/forebay/ca/{{ .Values.caBundle.key }}
+{{- end -}}
+{{- end -}}
+
+{{- /* Volumes: with certificate authorities, where there are any, and more. Argument: list of the context and extraVolumes. */ -}}
+{{- define "forebay.volumes" -}}
+{{- $all := list -}}
+{{- with (index . 0).Values.caBundle }}
+{{- $item := list (dict "key" .key "path" .key) -}}
+{{- if .configMap }}
+{{- $all = list (dict "name" "ca" "configMap" (dict "name" .configMap "items" $item)) -}}
+{{- else if .secret }}
+{{- $all = list (dict "name" "ca" "secret" (dict "secretName" .secret "items" $item)) -}}
+{{- end }}
+{{- end }}
+{{- concat $all (index . 1) | default list | toYaml -}}
+{{- end -}}
+
+{{- /* Where they are mounted. Argument: list of the context and extraVolumeMounts. */ -}}
+{{- define "forebay.volumeMounts" -}}
+{{- $all := list -}}
+{{- if include "forebay.caFile" (index . 0) }}
+{{- $all = list (dict "name" "ca" "mountPath" "/etc/forebay/ca" "readOnly" true) -}}
+{{- end }}
+{{- concat $all (index . 1) | default list | toYaml -}}
+{{- end -}}
+
+{{- /* Families of a Service's addresses. */ -}}
+{{- define "forebay.ipFamilies" -}}
+{{- with .Values.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.ipFamilies }}
+ipFamilies:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /* Who reads a Secret that is mounted: the group of volumes, or everyone in the pod where the cluster may set none. */ -}}
+{{- define "forebay.secretMode" -}}
+{{- ternary "0444" "0440" (kindIs "invalid" .Values.securityContext.fsGroup) -}}
 {{- end -}}
 
 {{- /* Parts that every pod of the chart has, accepted by pod security `restricted`. Argument: context, component, its values. */ -}}
@@ -115,9 +204,12 @@ app.kubernetes.io/part-of: forebay
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
-  runAsUser: 10001
-  runAsGroup: 10001
-  fsGroup: 10001
+  {{- range $name := list "runAsUser" "runAsGroup" "fsGroup" }}
+  {{- $id := index $root.Values.securityContext $name }}
+  {{- if not (kindIs "invalid" $id) }}
+  {{ $name }}: {{ int64 $id }}
+  {{- end }}
+  {{- end }}
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile:
     type: RuntimeDefault
@@ -141,7 +233,11 @@ tolerations:
 {{- with $values.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
-{{- else }}
+{{- end }}
+{{- if $values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- toYaml $values.topologySpreadConstraints | nindent 2 }}
+{{- else if not $values.affinity }}
 topologySpreadConstraints:
 {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
   - maxSkew: 1
@@ -186,6 +282,31 @@ prometheus.io/path: /metrics
 {{- if le (int .Values.gateway.drainSeconds) (int .Values.gateway.holdSeconds) }}
 {{- fail (printf "gateway.drainSeconds (%v) must be longer than gateway.holdSeconds (%v): or a gateway that ends drops requests that wait" .Values.gateway.drainSeconds .Values.gateway.holdSeconds) }}
 {{- end }}
+{{- $end := add .Values.gateway.preStopSeconds .Values.gateway.drainSeconds }}
+{{- with int .Values.gateway.terminationGracePeriodSeconds }}
+{{- if lt . (int $end) }}
+{{- fail (printf "gateway.terminationGracePeriodSeconds (%d) is shorter than preStopSeconds and drainSeconds together (%d): a gateway would be killed while it answers" . $end) }}
+{{- end }}
+{{- end }}
+{{- with .Values.gateway.strategy }}
+{{- if and (has (toString .maxSurge) (list "0" "0%")) (has (toString .maxUnavailable) (list "0" "0%")) }}
+{{- fail "gateway.strategy: maxSurge and maxUnavailable are both 0, so that no gateway could ever be replaced: set one of them to 1" }}
+{{- end }}
+{{- end }}
+{{- if and .Values.priorityClasses.create (le (int64 .Values.priorityClasses.serving) (int64 .Values.priorityClasses.conversions)) }}
+{{- fail (printf "priorityClasses.serving (%d) must be above priorityClasses.conversions (%d): or conversions take the nodes of servers" (int64 .Values.priorityClasses.serving) (int64 .Values.priorityClasses.conversions)) }}
+{{- end }}
+{{- range .Values.networkPolicy.modelNamespaces }}
+{{- if and $.Values.namespaces (not (has . $.Values.namespaces)) }}
+{{- fail (printf "networkPolicy.modelNamespaces has %s, whose ModelDeployments are not served: namespaces has only %s; add it there, or remove it here" . (join ", " $.Values.namespaces)) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.caBundle.configMap .Values.caBundle.secret }}
+{{- fail "caBundle.configMap and caBundle.secret are both set: set one of them" }}
+{{- end }}
+{{- if and (eq .Values.ipFamilyPolicy "SingleStack") (gt (len .Values.ipFamilies) 1) }}
+{{- fail "ipFamilyPolicy is SingleStack, and ipFamilies has two families: set one, or PreferDualStack" }}
+{{- end }}
 {{- with .Values.gateway.service }}
 {{- if and (eq .type "ClusterIP") (or .externalTrafficPolicy .httpNodePort .grpcNodePort) }}
 {{- fail "gateway.service: externalTrafficPolicy, httpNodePort and grpcNodePort go with type NodePort or LoadBalancer" }}
@@ -202,14 +323,17 @@ prometheus.io/path: /metrics
 {{- if and .Values.store.server.secret .Values.store.uri }}
 {{- fail "store.server.secret is for the server that the chart brings, and store.uri takes its place: set one of them" }}
 {{- end }}
+{{- if and .Values.store.readSecret (not .Values.store.secret) }}
+{{- fail "store.readSecret is set and store.secret is not: it is for a store of your own, whose writing credentials are in store.secret" }}
+{{- end }}
 {{- if and .Values.store.claim (not (hasPrefix "file://" .Values.store.uri)) }}
 {{- fail "store.claim is set but store.uri is no file:// URI: set store.uri to where the claim is to be mounted, for example file:///store" }}
 {{- end }}
 {{- if and (hasPrefix "file://" .Values.store.uri) .Values.store.secret }}
 {{- fail "store.secret has no meaning for a file:// store: remove it" }}
 {{- end }}
-{{- range $value, $name := dict "store.secret" .Values.store.secret "store.server.secret" .Values.store.server.secret "operator.keySecret" .Values.operator.keySecret }}
-{{- if has $name (list "forebay-store" "forebay-repository-token") }}
+{{- range $value, $name := dict "store.secret" .Values.store.secret "store.readSecret" .Values.store.readSecret "store.server.secret" .Values.store.server.secret "operator.keySecret" .Values.operator.keySecret }}
+{{- if has $name (list "forebay-store" "forebay-store-read" "forebay-repository-token") }}
 {{- fail (printf "%s is %q, which is the name of a Secret that the operator makes itself, and would overwrite: choose another name" $value $name) }}
 {{- end }}
 {{- end }}

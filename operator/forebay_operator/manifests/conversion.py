@@ -11,7 +11,7 @@ from typing import Final
 
 from forebay_operator.domain.actions import StartConversion
 from forebay_operator.manifests import names, security
-from forebay_operator.manifests.installation import ConversionSettings, Installation, pod_basics
+from forebay_operator.manifests.installation import ConversionSettings, Installation, StoreSettings, pod_basics
 from forebay_operator.manifests.kinds import JOBS, Json
 from forebay_operator.manifests.owners import Owner, owned_by
 from forebay_operator.manifests.quantities import canonical, whole
@@ -100,7 +100,7 @@ def _pod_spec(action: StartConversion, installation: Installation) -> Json:
     settings = installation.conversions
     *before, last = (_container(stage, action, installation) for stage in stages_of(action.source.sha256))
     return {
-        **security.pod(),
+        **security.pod(installation.pod_user),
         **pod_basics(installation, settings),
         "restartPolicy": "Never",
         # Of the pod, not of the Job: it begins once a node has taken the pod, and leaves the pod, which says how far it came.
@@ -120,8 +120,8 @@ def _container(stage: ConversionStage, action: StartConversion, installation: In
         "image": settings.images.get(action.source.format or "", settings.image),
         "imagePullPolicy": installation.pull_policy,
         "args": [stage, f"--order={ORDER_FOLDER}/{ORDER_FILE}", f"--result={RESULT}", f"--work={WORK}"],
-        "env": [{"name": name, "value": value} for name, value in _environment(stage, settings, home).items()],
-        **_credentials(stage, action, installation),
+        "env": [{"name": name, **said} for name, said in _environment(stage, settings, home).items()],
+        **_credentials(stage, action, installation.store),
         "resources": {
             "limits": {name: canonical(quantity) for name, quantity in settings.limits.items()},
             "requests": {name: canonical(quantity) for name, quantity in settings.requests.items()},
@@ -133,18 +133,16 @@ def _container(stage: ConversionStage, action: StartConversion, installation: In
     }
 
 
-def _environment(stage: ConversionStage, settings: ConversionSettings, home: str) -> dict[str, str]:
+def _environment(stage: ConversionStage, settings: ConversionSettings, home: str) -> dict[str, Json]:
     # The installation's are for those that reach out, of proxies for example.
     added = settings.environment if stage != "convert" else {}
-    return {**added, "ORT_DISABLE_TELEMETRY": "1", "HOME": home, "TMPDIR": home}
+    own = {"ORT_DISABLE_TELEMETRY": "1", "HOME": home, "TMPDIR": home}
+    return {**added, **{name: {"value": value} for name, value in own.items()}}
 
 
-def _credentials(stage: ConversionStage, action: StartConversion, installation: Installation) -> Json:
-    secret = ""
-    if stage == "fetch":
-        secret = action.source.secret or ""
-    elif stage in _WITH_STORE and installation.store.has_credentials:
-        secret = names.STORE_SECRET
+def _credentials(stage: ConversionStage, action: StartConversion, store: StoreSettings) -> Json:
+    secrets = {"fetch": action.source.secret or "", "find": store.reading_secret, "publish": store.writing_secret}
+    secret = secrets.get(stage, "")
     return {"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}
 
 
@@ -158,7 +156,7 @@ def _mounts(stage: ConversionStage, installation: Installation) -> list[Json]:
     if installation.store.claim and stage in _WITH_STORE:
         read_only = {} if stage == "publish" else {"readOnly": True}
         mounts.append({"name": STORE_VOLUME, "mountPath": installation.store.uri.removeprefix("file://"), **read_only})
-    return mounts
+    return mounts if stage == "convert" else [*mounts, *installation.conversions.mounts]
 
 
 def _volumes(installation: Installation) -> list[Json]:
@@ -167,6 +165,7 @@ def _volumes(installation: Installation) -> list[Json]:
     volumes: list[Json] = [
         *(_file_of(annotation, name) for name, annotation in orders.items()),
         *({"name": name, **room} for name in (FETCHED, HELD, CONVERTED, PUBLISHING)),
+        *installation.conversions.volumes,
     ]
     if installation.store.claim:
         volumes.append({"name": STORE_VOLUME, "persistentVolumeClaim": {"claimName": installation.store.claim}})

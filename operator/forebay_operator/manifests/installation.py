@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import Json
 
 GPU_RESOURCE: Final = "nvidia.com/gpu"
 GPU_PRODUCT: Final = "nvidia.com/gpu.product"
 GPU_MEMORY: Final = "nvidia.com/gpu.memory"
+USER: Final = 10001
+"""The user of Forebay's images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +24,25 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PodUser:
+    """Whom pods run as, never root. None: nothing is said of it, and the cluster chooses, as OpenShift does."""
+
+    user: int | None = USER
+    group: int | None = USER
+    group_of_volumes: int | None = USER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PodSettings:
     """What an installation may say of any pod that the operator makes. What a pod may take is said by the chart alone."""
 
     limits: Mapping[str, str] = field(default_factory=dict[str, str])
     requests: Mapping[str, str] = field(default_factory=dict[str, str])
-    environment: Mapping[str, str] = field(default_factory=dict[str, str])
-    """More variables."""
+    environment: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    """More variables, by name: `{"value": …}` or `{"valueFrom": …}`, as in a pod."""
+    volumes: tuple[Json, ...] = ()
+    mounts: tuple[Json, ...] = ()
+    """More volumes, and where they are mounted, as in a pod."""
     service_account: str = ""
     """Of the models' namespaces; empty: `default`. Pods have no token of it: it is for what a cloud gives to accounts."""
     priority_class: str = ""
@@ -58,7 +73,7 @@ class ServerSettings(PodSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversionSettings(PodSettings):
-    """How conversion pods are made. What opens a source sees none of the environment's variables."""
+    """How conversion pods are made. What opens a source sees none of the variables, and no volume of `mounts`."""
 
     image: str
     """Converts what has no image of its own in `images`."""
@@ -80,6 +95,18 @@ class StoreSettings:
     """A volume claim, of this name in each namespace, that is mounted where `uri` points. Empty: none is needed."""
     has_credentials: bool = False
     """Whether there is a Secret with credentials for it in each namespace."""
+    has_reading_credentials: bool = False
+    """Whether there is another one, whose credentials can read only."""
+
+    @property
+    def writing_secret(self) -> str:
+        """For who writes to the store; empty: none is needed."""
+        return names.STORE_SECRET if self.has_credentials else ""
+
+    @property
+    def reading_secret(self) -> str:
+        """For who only reads."""
+        return names.STORE_READING_SECRET if self.has_reading_credentials else self.writing_secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +121,7 @@ class Installation:
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
     """Names of Secrets in the models' namespaces."""
+    pod_user: PodUser = PodUser()
 
 
 def pod_basics(installation: Installation, settings: PodSettings) -> Json:

@@ -48,6 +48,7 @@ VICTIM_COST: Final = "-1000"
 
 TOKEN_SECRET: Final = "forebay-repository-token"
 STORE_SECRET: Final = "forebay-store"
+STORE_READING_SECRET: Final = "forebay-store-read"
 TOKEN_KEY: Final = "token"
 
 _MOST_OF_A_DEPLOYMENT: Final = 45

@@ -17,6 +17,7 @@ from forebay_operator.manifests.kinds import DEPLOYMENTS, Json
 from forebay_operator.manifests.owners import Owner, owned_by
 from forebay_operator.manifests.quantities import canonical, mebibytes, whole
 from forebay_schema.digests import canonical_json
+from forebay_schema.network import ANY
 
 CONTAINER: Final = "server"
 TOKEN_FOLDER: Final = "/var/run/forebay/token"
@@ -119,7 +120,7 @@ def _pod_spec(pool: Pool, installation: Installation, changes: Json) -> Json:
     selector = {**changes.get("nodeSelector", {}), **settings.node_selector, **_selector(pool.device)}
     tolerations = [*_tolerations(pool.device), *settings.tolerations, *changes.get("tolerations", [])]
     return {
-        **security.pod(),
+        **security.pod(installation.pod_user),
         **pod_basics(installation, settings),
         **_runtime_class(pool.device, settings.gpu_runtime_class),
         "terminationGracePeriodSeconds": settings.drain_s + _GRACE_S,
@@ -137,13 +138,14 @@ def _container(pool: Pool, installation: Installation, changes: Json) -> Json:
     mounts = [{"name": "scratch", "mountPath": SCRATCH}, {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True}]
     if store.claim:
         mounts.append({"name": STORE_VOLUME, "mountPath": store.uri.removeprefix("file://"), "readOnly": True})
+    secret = store.reading_secret
     return {
         "name": CONTAINER,
         "image": settings.gpu_image if pool.device.kind == "gpu" else settings.cpu_image,
         "imagePullPolicy": installation.pull_policy,
         "args": _arguments(pool.device, settings),
         "env": _environment(settings, changes),
-        **({"envFrom": [{"secretRef": {"name": names.STORE_SECRET}}]} if store.has_credentials else {}),
+        **({"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}),
         "ports": _ports(settings.ports),
         "resources": _resources(pool.device, installation, changes),
         # A slow start is not a hang: drivers, a cold disk. How long it may take in all is the step's to say.
@@ -151,7 +153,7 @@ def _container(pool: Pool, installation: Installation, changes: Json) -> Json:
         "readinessProbe": _probe("/v2/health/ready", period_s=2, failures=3),
         "livenessProbe": _probe("/v2/health/live", period_s=10, failures=6),
         "securityContext": security.container(),
-        "volumeMounts": mounts,
+        "volumeMounts": [*mounts, *settings.mounts],
     }
 
 
@@ -164,9 +166,9 @@ def _arguments(device: DeviceClass, settings: ServerSettings) -> list[str]:
         "--model-control-mode=explicit",
         # A server that loads a model takes orders and answers for its other models.
         "--strict-readiness=false",
-        "--http-address=0.0.0.0",
-        "--grpc-address=0.0.0.0",
-        "--metrics-address=0.0.0.0",
+        f"--http-address={ANY}",
+        f"--grpc-address={ANY}",
+        f"--metrics-address={ANY}",
         f"--http-port={ports.http}",
         f"--grpc-port={ports.grpc}",
         f"--metrics-port={ports.metrics}",
@@ -182,7 +184,7 @@ def _environment(settings: ServerSettings, changes: Json) -> list[Json]:
     """Each variable once: ours before the model's, the model's before the installation's."""
     # Models are nobody else's business: onnxruntime reports home without the first.
     own = {"ORT_DISABLE_TELEMETRY": "1", "HOME": SCRATCH, "TMPDIR": SCRATCH}
-    entries = [{"name": name, "value": value} for name, value in settings.environment.items()] + changes.get("env", [])
+    entries = [{"name": name, **said} for name, said in settings.environment.items()] + changes.get("env", [])
     by_name = {each["name"]: each for each in entries if each["name"] not in own}
     return [{"name": name, "value": value} for name, value in own.items()] + list(by_name.values())
 
@@ -243,6 +245,7 @@ def _volumes(installation: Installation) -> list[Json]:
     volumes: list[Json] = [
         {"name": "scratch", "emptyDir": {"sizeLimit": canonical(installation.servers.scratch)}},
         {"name": "token", "secret": {"secretName": names.TOKEN_SECRET}},
+        *installation.servers.volumes,
     ]
     if installation.store.claim:
         volumes.append({"name": STORE_VOLUME, "persistentVolumeClaim": {"claimName": installation.store.claim}})

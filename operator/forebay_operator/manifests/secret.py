@@ -18,6 +18,11 @@ def store_credentials(namespace: str, credentials: Mapping[str, str], owners: It
     return _secret(namespace, names.STORE_SECRET, credentials, owners)
 
 
+def store_reading_credentials(namespace: str, credentials: Mapping[str, str], owners: Iterable[Owner]) -> Json:
+    """The same, for who only reads."""
+    return _secret(namespace, names.STORE_READING_SECRET, credentials, owners)
+
+
 def replacement(manifest: Json) -> list[Json]:
     """A JSON patch that has a Secret of ours hold what is wanted, and that fails where the Secret is somebody else's."""
     metadata = manifest["metadata"]

@@ -23,7 +23,29 @@ from chart_rendering import CHART, LOCAL, RELEASE, helm, refusal
         ("conversions.images.pickle=mine", "must be one of 'onnx', 'sklearn'"),
         ("servers.podDisruptionBudget.maxUnavailable=0", "minimum"),
         ("servers.podDisruptionBudget.maxUnavailable=half", "does not match pattern"),
-        ("servers.extraEnv[0].valueFrom=x", "additional properties 'valueFrom' not allowed"),
+        ("servers.extraEnv[0].name=A", "oneOf"),
+        ("servers.extraEnv[0].valueFrom.fileKeyRef.x=y", "additional properties 'fileKeyRef' not allowed"),
+        (
+            "servers.extraVolumes[0].name=node,servers.extraVolumes[0].hostPath.path=/",
+            "additional properties 'hostPath' not allowed",
+        ),
+        ("conversions.extraVolumes[0].name=fetched", "not"),
+        ("operator.extraVolumes[0].name=keys", "not"),
+        ("gateway.extraVolumeMounts[0].name=a", "mountPath"),
+        ("ipFamilyPolicy=Both", "must be one of"),
+        ("ipFamilies={IPv5}", "must be one of"),
+        ("ipFamilyPolicy=SingleStack,ipFamilies={IPv4,IPv6}", "set one, or PreferDualStack"),
+        ("securityContext.runAsUser=0", "minimum"),
+        ("caBundle.configMap=a,caBundle.secret=b", "set one of them"),
+        ("proxy.https=proxy.example.com:3128", "does not match pattern"),
+        ("proxy.noProxy={a b}", "does not match pattern"),
+        ("gateway.terminationGracePeriodSeconds=60", "shorter than preStopSeconds and drainSeconds together (70)"),
+        ("gateway.strategy.maxSurge=0", "no gateway could ever be replaced"),
+        ("gateway.strategy.maxSurge=0%", "no gateway could ever be replaced"),
+        ("gateway.strategy.maxUnavailable=some", "does not match pattern"),
+        ("priorityClasses.create=true,priorityClasses.conversions=10000", "must be above priorityClasses.conversions (10000)"),
+        ("networkPolicy.modelNamespaces={team-c},namespaces={team-a,team-b}", "namespaces has only team-a, team-b"),
+        ("store.readSecret=a", "store.readSecret is set and store.secret is not"),
         ("servers.tolerations[0].effects=NoSchedule", "additional properties 'effects' not allowed"),
         ("conversions.tolerations[0].effect=Never", "must be one of"),
         ("gateway.affinity.podAntiAfinity.x=y", "must be one of"),
@@ -68,6 +90,8 @@ def test_the_stores_of_its_own_and_of_yours_exclude_each_other() -> None:
 
 def test_the_secret_of_a_store_of_ones_own_is_not_one_that_the_operator_makes() -> None:
     assert "store.secret is" in refusal("store.uri=s3://bucket", "store.secret=forebay-store")
+    reading = ("store.uri=s3://bucket", "store.secret=mine", "store.readSecret=forebay-store-read")
+    assert "store.readSecret is" in refusal(*reading)
 
 
 @pytest.mark.parametrize("said", ["images.registry=registry.example.com", "images.local=true", "images.pullPolicy=Never"])

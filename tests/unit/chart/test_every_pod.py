@@ -30,7 +30,7 @@ def _has_a_token_only_where_it_is_needed(pod: Json) -> bool:
 
 def _is_not_root(pod: Json) -> bool:
     said = pod["spec"]["securityContext"]
-    return said["runAsNonRoot"] is True and said["runAsUser"] > 0 and said["runAsGroup"] > 0
+    return said["runAsNonRoot"] is True and said.get("runAsUser", 1) > 0 and said.get("runAsGroup", 1) > 0
 
 
 def _is_under_the_runtimes_seccomp_profile(pod: Json) -> bool:
@@ -39,6 +39,11 @@ def _is_under_the_runtimes_seccomp_profile(pod: Json) -> bool:
 
 def _does_not_change_a_whole_volume_at_each_start(pod: Json) -> bool:
     return bool(pod["spec"]["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch")
+
+
+def _runs_on_linux(pod: Json) -> bool:
+    """In a cluster that has nodes of another system as well."""
+    return bool(pod["spec"]["nodeSelector"]["kubernetes.io/os"] == "linux")
 
 
 def _has_nothing_of_the_node(pod: Json) -> bool:
@@ -90,7 +95,7 @@ def _is_spread_over_nodes(pod: Json) -> bool:
     spec = pod["spec"]
     selected = [each["labelSelector"]["matchLabels"].items() for each in spec.get("topologySpreadConstraints", [])]
     finds_itself = [items <= pod["metadata"]["labels"].items() for items in selected]
-    return not _runs_on(pod) or "affinity" in spec or (len(finds_itself) == 2 and all(finds_itself))
+    return not _runs_on(pod) or "affinity" in spec or (bool(finds_itself) and all(finds_itself))
 
 
 def _is_labelled_as_recommended(pod: Json) -> bool:
@@ -103,6 +108,7 @@ RULES: tuple[Callable[[Json], bool], ...] = (
     _is_not_root,
     _is_under_the_runtimes_seccomp_profile,
     _does_not_change_a_whole_volume_at_each_start,
+    _runs_on_linux,
     _has_nothing_of_the_node,
     _has_bounded_volumes,
     _has_confined_containers,
@@ -139,7 +145,9 @@ def _pods(value_set: str) -> dict[str, Json]:
 def test_what_serves_goes_before_what_converts() -> None:
     classes = {name: pod["spec"]["priorityClassName"] for name, pod in _pods("everything").items()}
 
-    assert {name: each for name, each in classes.items() if each != "forebay-serving"} == {_JOB: "forebay-conversions"}
+    assert {name: each for name, each in classes.items() if each != "forebay-serving-10000"} == {
+        _JOB: "forebay-conversions-minus-100"
+    }
 
 
 def test_models_may_not_change_what_an_installation_says_of_pods() -> None:
@@ -150,7 +158,11 @@ def test_models_may_not_change_what_an_installation_says_of_pods() -> None:
     assert made["metadata"]["labels"]["example.com/team"] == "ml"
     names = [each["name"] for each in made["spec"]["containers"][0]["env"]]
     assert len(names) == len(set(names)), "an API server takes each variable once"
-    assert made["spec"]["nodeSelector"] == {"example.com/pool": "models", "nvidia.com/gpu.product": "NVIDIA-L4"}
+    assert made["spec"]["nodeSelector"] == {
+        "example.com/pool": "models",
+        "kubernetes.io/os": "linux",
+        "nvidia.com/gpu.product": "NVIDIA-L4",
+    }
 
 
 def test_what_opens_a_source_sees_no_variable_of_the_installation() -> None:

@@ -38,6 +38,16 @@ def test_an_image_runs_one_of_our_commands_as_nobody_special(image: str) -> None
     assert "USER 10001:10001\n" in stage
 
 
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_runs_as_whatever_user_the_cluster_chooses(image: str) -> None:
+    """As OpenShift does, with the group 0: nothing of it is for its own user alone, and what it writes is elsewhere."""
+    stage = _stages()[image]
+    script = (ROOT / "images" / "install.sh").read_text(encoding="utf-8")
+
+    assert "ENV HOME=/tmp PYTHONDONTWRITEBYTECODE=1" in stage, "a user without an entry in /etc/passwd has no home"
+    assert [word for word in ("chown", "chmod", "umask", "--chown", "--chmod") if word in stage + script] == []
+
+
 @pytest.mark.parametrize("image", ["runtime", "runtime-gpu", "convert-sklearn"])
 def test_onnxruntime_is_told_to_keep_to_itself(image: str) -> None:
     assert "ORT_DISABLE_TELEMETRY=1" in _stages()[image]

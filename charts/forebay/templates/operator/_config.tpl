@@ -11,10 +11,16 @@ gatewayHost: {{ include "forebay.gatewayHost" . }}
 pullPolicy: {{ .Values.images.pullPolicy }}
 pullSecrets:
   {{- toYaml .Values.images.pullSecrets | nindent 2 }}
+securityContext:
+  {{- range $name := list "runAsUser" "runAsGroup" "fsGroup" }}
+  {{- $id := index $.Values.securityContext $name }}
+  {{ $name }}: {{ kindIs "invalid" $id | ternary "null" (toString (int64 $id)) }}
+  {{- end }}
 store:
   uri: {{ include "forebay.storeUri" . | quote }}
   claim: {{ include "forebay.storeClaim" . | quote }}
   hasCredentials: {{ ne (include "forebay.storeSecret" .) "" }}
+  hasReadingCredentials: {{ ne (include "forebay.storeReadSecret" .) "" }}
 servers:
   cpuImage: {{ include "forebay.image" (list . .Values.images.runtime) }}
   gpuImage: {{ include "forebay.image" (list . .Values.images.runtimeGpu) }}
@@ -66,7 +72,11 @@ limits:
 requests:
   {{- toYaml $values.requests | nindent 2 }}
 environment:
-  {{- toYaml $values.extraEnv | nindent 2 }}
+  {{- include "forebay.env" (list (index . 0) $values.extraEnv) | nindent 2 }}
+volumes:
+  {{- include "forebay.volumes" (list (index . 0) $values.extraVolumes) | nindent 2 }}
+mounts:
+  {{- include "forebay.volumeMounts" (list (index . 0) $values.extraVolumeMounts) | nindent 2 }}
 serviceAccount: {{ $values.serviceAccountName | quote }}
 priorityClass: {{ include "forebay.priorityClass" (list (index . 0) $values.priorityClassName (index . 2)) | quote }}
 nodeSelector:

@@ -31,10 +31,10 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
-# Two Secrets, by name. None can be read.
+# These Secrets, by name. None can be read.
 - apiGroups: [""]
   resources: [secrets]
-  resourceNames: [forebay-repository-token, forebay-store]
+  resourceNames: [forebay-repository-token, forebay-store{{ if include "forebay.storeReadSecret" . }}, forebay-store-read{{ end }}]
   verbs: [create, patch]
 {{- end -}}
 

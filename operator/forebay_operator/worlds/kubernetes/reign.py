@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from forebay_operator.worlds.kubernetes.models import Models
 from forebay_operator.worlds.kubernetes.news import Newsroom
 from forebay_operator.worlds.kubernetes.pools import Pools
 from forebay_operator.worlds.kubernetes.routes import RouteHistory
-from forebay_operator.worlds.kubernetes.secrets import Secrets
+from forebay_operator.worlds.kubernetes.secrets import Secrets, StoreKeys
 from forebay_operator.worlds.kubernetes.servers import Servers, Tokens
 from forebay_operator.worlds.kubernetes.statuses import Statuses
 from forebay_operator.worlds.kubernetes.store import Store
@@ -72,7 +72,7 @@ class Mandate:
     settings: Settings
     devices: DeclaredDevices
     token_key: bytes
-    store_environment: Mapping[str, str]
+    store_keys: StoreKeys
 
 
 class Reign:
@@ -98,7 +98,7 @@ class Reign:
             routes=RouteHistory(),
             statuses=Statuses(models, self._writer, self._newsroom.tell),
             addresses=Addresses(store, self._writer, models, mandate.installation.gateway_host),
-            secrets=Secrets(self._writer, tokens, mandate.store_environment, models.owners_in),
+            secrets=Secrets(self._writer, tokens, mandate.store_keys, models.owners_in),
             artifacts=Artifacts(mandate.installation.store.uri, changed),
         )
         self.world = KubernetesWorld(self._parts, means.clock, mandate.settings, self._may_act)

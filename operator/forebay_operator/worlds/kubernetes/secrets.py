@@ -5,16 +5,35 @@ own them: if all of these go at once, the Secrets may be gone for the moment tha
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Final
 
 from forebay_operator.manifests.kinds import SECRETS, Json, ref_of
 from forebay_operator.manifests.owners import Owner
-from forebay_operator.manifests.secret import replacement, repository_token, store_credentials
+from forebay_operator.manifests.secret import replacement, repository_token, store_credentials, store_reading_credentials
 from forebay_operator.worlds.kubernetes.servers import Tokens
 from forebay_operator.worlds.kubernetes.writer import Writer
 
 _DOUBT_S: Final = 60.0
 """How often they are applied again in a namespace where pods do not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What a namespace has that mounts Secrets."""
+
+    servers: bool
+    conversions: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoreKeys:
+    """What opens the store, as variables of an environment."""
+
+    writing: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Empty: none are needed."""
+    reading: Mapping[str, str] = field(default_factory=dict[str, str])
+    """For who only reads. Empty: they have those that write."""
 
 
 class Secrets:
@@ -24,13 +43,13 @@ class Secrets:
         self,
         writer: Writer,
         tokens: Tokens,
-        store_environment: Mapping[str, str],
+        store_keys: StoreKeys,
         owners_in: Callable[[str], Sequence[Owner]],
     ) -> None:
         """`owners_in`: the ModelDeployments of a namespace that own what all of them use."""
         self._writer = writer
         self._tokens = tokens
-        self._store_environment = store_environment
+        self._store_keys = store_keys
         self._owners_in = owners_in
         self._doubted_at: dict[str, float] = {}
 
@@ -41,13 +60,17 @@ class Secrets:
             if is_doubtful:
                 self._doubted_at[namespace] = now
             owners = self._owners_in(namespace)
-            for manifest in self._manifests(namespace, owners, has_servers=namespace in with_servers) if owners else ():
+            needs = _Needs(servers=namespace in with_servers, conversions=namespace in with_conversions)
+            for manifest in self._manifests(namespace, owners, needs) if owners else ():
                 if is_doubtful:
                     self._writer.doubt(ref_of(SECRETS, manifest))
                 self._writer.have(SECRETS, manifest, replacement(manifest))
 
-    def _manifests(self, namespace: str, owners: Sequence[Owner], *, has_servers: bool) -> Iterator[Json]:
-        if has_servers:
+    def _manifests(self, namespace: str, owners: Sequence[Owner], needs: _Needs) -> Iterator[Json]:
+        keys = self._store_keys
+        if needs.servers:
             yield repository_token(namespace, self._tokens.of(namespace), owners)
-        if self._store_environment:
-            yield store_credentials(namespace, self._store_environment, owners)
+        if keys.reading:
+            yield store_reading_credentials(namespace, keys.reading, owners)
+        if keys.writing and (needs.conversions or not keys.reading):
+            yield store_credentials(namespace, keys.writing, owners)

@@ -9,7 +9,7 @@ from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import SECRETS, SERVICES, Ref
 from forebay_operator.worlds.kubernetes.writer import Writer
 
-_SECRETS: Final = (names.TOKEN_SECRET, names.STORE_SECRET)
+_SECRETS: Final = (names.TOKEN_SECRET, names.STORE_SECRET, names.STORE_READING_SECRET)
 
 
 class Troubles:
