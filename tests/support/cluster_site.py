@@ -82,7 +82,9 @@ class Site:
 
         def ready() -> Json | None:
             status = self.status(name)
-            return status if status.get("readyReplicas") == replicas and status.get("traffic") else None
+            # For a moment gateways are still to follow.
+            is_followed = not str(status.get("summary", "")).startswith("Nearly ready")
+            return status if status.get("readyReplicas") == replicas and status.get("traffic") and is_followed else None
 
         found: Json = eventually(ready, lambda: f"{name} is not ready: {self.status(name)}", timeout_s)
         return found
