@@ -1,13 +1,18 @@
-"""What the gateway adds, beside a server without it, in one run: `python bench/gateway.py [--seconds 2] [--rounds 3]`.
+"""What the gateway adds, beside a server without it, in one run: `python bench/gateway.py [--seconds 2] [--rounds 3]
+[--parts unloaded,busy,zero]`.
 
 The server is Forebay's own with a model that costs next to nothing, so that the way to it is what is measured. Direct and
 through the gateway take turns; medians of the rounds are shown. Client, gateway, Envoy and server share the machine's cores.
+
+Under load: requests come by chance (Poisson) at 80 % of the rate at which the way through the gateway is saturated, the same
+ones to both ways, whatever was answered by then (an open loop): a time counts from when the request was due.
 
 Then the way from zero: requests wait at the gateway, a server that holds the model already is put into the route table.
 """
 
 import argparse
 import asyncio
+import random
 import statistics
 import sys
 import tempfile
@@ -37,6 +42,11 @@ CONCURRENCIES = (1, 16)
 RPC = "/inference.GRPCInferenceService/ModelInfer"
 HOLD = HoldLimits(bytes=1 << 40, seconds=600)
 HTTP_OK = 200
+BUSY = 0.8
+"""Of saturation."""
+SHARES = (0.5, 0.9, 0.99, 0.999)
+MOST_AT_ONCE = 128
+"""Connections of the open loop; requests that find none free wait, and are late."""
 
 Call = Callable[[], Awaitable[None]]
 
@@ -133,6 +143,60 @@ def compare(ways: tuple[Way, Way], seconds: float, rounds: int) -> None:
                 print_pair(f"{protocol} | {model} | {concurrency}", *(median(column) for column in zip(*pairs, strict=True)))
 
 
+def busy(ways: tuple[Way, Way], seconds: float, rounds: int) -> None:
+    """Direct and through the gateway, at the same rate: the one that keeps the gateway busy by 80 %."""
+    print(f"\nAt {100 * BUSY:.0f} % of what the way through the gateway can take: direct / through (added, ratio):\n")
+    print("| protocol | request | saturated at | asked | " + " | ".join(f"p{100 * share:g}" for share in SHARES) + " |")
+    print("|---" * (4 + len(SHARES)) + "|")
+    for protocol in ("http", "grpc"):
+        for model in SIZES:
+            saturated = statistics.median(
+                run(load(protocol, ways[1], model, CONCURRENCIES[-1], seconds)).per_second for _ in range(rounds)
+            )
+            rate = BUSY * saturated
+            pairs = [
+                [run(open_loop(protocol, way, model, rate=rate, seconds=seconds, seed=seed)) for way in ways]
+                for seed in range(rounds)
+            ]
+            direct, through = (sorted(time for times in column for time in times) for column in zip(*pairs, strict=True))
+            cells = " | ".join(compared(at(direct, share), at(through, share)) for share in SHARES)
+            print(f"| {protocol} | {model} | {saturated:,.0f}/s | {len(through):,} at {rate:,.0f}/s | {cells} |", flush=True)
+
+
+def at(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+def compared(direct_s: float, through_s: float) -> str:
+    direct, through = 1000 * direct_s, 1000 * through_s
+    return f"{direct:.2f} / {through:.2f} ms (+{through - direct:.2f}, x {through / direct:.1f})"
+
+
+async def open_loop(protocol: str, way: Way, model: str, *, rate: float, seconds: float, seed: int) -> list[float]:
+    """Seconds from when each request was due to its answer."""
+    calls, close = await callers(protocol, way, model, MOST_AT_ONCE)
+    free = asyncio.LifoQueue[Call]()
+    for call in calls:
+        await call()
+        free.put_nowait(call)
+    times: list[float] = []
+
+    async def ask(due: float) -> None:
+        call = await free.get()
+        await call()
+        free.put_nowait(call)
+        times.append(time.perf_counter() - due)
+
+    chance, due = random.Random(seed), time.perf_counter()
+    end = due + seconds
+    async with asyncio.TaskGroup() as tasks:
+        while (due := due + chance.expovariate(rate)) < end:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            tasks.create_task(ask(due))
+    await close()
+    return times
+
+
 def print_pair(what: str, direct: Load, through: Load) -> None:
     rates = f"{direct.per_second:,.0f} | {through.per_second:,.0f} | {100 * through.per_second / direct.per_second:.0f} %"
     added = through.median_us - direct.median_us
@@ -204,13 +268,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--parts", default="unloaded,busy,zero")
     given = parser.parse_args()
+    parts = given.parts.split(",")
     with server() as running:
         endpoint = Endpoint(host="127.0.0.1", http=running.http, grpc=running.grpc)
         with GatewayProcess.running(*routes(endpoint)) as gateway:
             ways = (Way(running.http, running.grpc), Way(gateway.http_port, gateway.grpc_port))
-            compare(ways, given.seconds, given.rounds)
-            from_zero(gateway, endpoint, given.rounds)
+            if "unloaded" in parts:
+                compare(ways, given.seconds, given.rounds)
+            if "busy" in parts:
+                busy(ways, given.seconds, given.rounds)
+            if "zero" in parts:
+                from_zero(gateway, endpoint, given.rounds)
 
 
 if __name__ == "__main__":

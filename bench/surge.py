@@ -1,8 +1,9 @@
-"""Where a surge waits: `python bench/surge.py [--rounds 3] [--limits 0,16,32,64]`.
+"""Where a surge waits: `python bench/surge.py [--rounds 3] [--ways servers,gateway] [--shapes 64B,600KB]`.
 
 Two servers of unequal speed behind the real gateway take a load that grows fivefold; a third server joins while requests
-queue. Either all of them wait in the servers (`maxQueueSize` 0: no limit), or a server takes so many and no more, answers
-others with the retry answer, and the gateway holds them for whichever server has room first. Rounds take turns.
+queue. They wait in the servers; or at the gateway (`--hold-surges`), which lets go what keeps servers busy; or, where a way is
+a number, a server takes so many (`maxQueueSize`) and no more, answers others with the retry answer, and the gateway holds
+them for whichever server has room first. Rounds take turns.
 
 Servers compute at a simulated device's pace, so that three of them fit on few cores. The client sends at fixed times whatever
 was answered (an open loop), so a wait is counted from when the request should have been sent.
@@ -50,7 +51,9 @@ class Shape:
     surge: float
 
 
-SHAPES: Final = (Shape("64 bytes", 16, 100.0, 500.0), Shape("600 KB", 150_000, 30.0, 150.0))
+SHAPES: Final = {"64B": Shape("64 bytes", 16, 100.0, 500.0), "600KB": Shape("600 KB", 150_000, 30.0, 150.0)}
+SERVERS: Final = "servers"
+GATEWAY: Final = "gateway"
 BEFORE_S: Final = 2.0
 SURGE_S: Final = 6.0
 JOINS_S: Final = 4.0
@@ -90,9 +93,12 @@ class Client:
         reader, writer = self._free.pop() if self._free else await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(self._request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))
+        body = await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))
         self._free.append((reader, writer))
-        return head.startswith(b"http/1.1 200")
+        if head.startswith(b"http/1.1 200"):
+            return True
+        print(f"not answered by 200: {head.partition(bytes((13,)))[0]!r} {body[:200]!r}", file=sys.stderr, flush=True)
+        return False
 
     def close(self) -> None:
         for _, writer in self._free:
@@ -177,8 +183,9 @@ def is_ready(server: Server) -> bool:
 
 
 @contextlib.contextmanager
-def site(shape: Shape, limit: int) -> Generator[Site]:
-    """A gateway and three servers that take `limit` waiting requests each; 0: any number."""
+def site(shape: Shape, way: str) -> Generator[Site]:
+    """A gateway and three servers; `way`: where requests wait, or how many of them a server takes."""
+    limit = int(way) if way.isdecimal() else 0
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         folder = Path(temporary)
         policy = f"dynamic_batching {{ default_queue_policy {{ max_queue_size: {limit} }} }}"
@@ -194,20 +201,24 @@ def site(shape: Shape, limit: int) -> Generator[Site]:
         ]
         for server in servers:
             wait_for(functools.partial(is_ready, server), "the model is loaded")
-        gateway = stack.enter_context(GatewayProcess.running(routed(MODEL, hold=HOLD)))
+        gateway = stack.enter_context(GatewayProcess.prepared())
+        gateway.write(routed(MODEL, hold=HOLD))
+        gateway.start(*(["--hold-surges"] if way == GATEWAY else []))
+        gateway.wait_until_ready()
         yield Site(gateway, servers)
 
 
-def show(shape: Shape, limit: int, rounds: Sequence[Round]) -> None:
+def show(shape: Shape, way: str, rounds: Sequence[Round]) -> None:
     def median(figures: Sequence[float]) -> float:
         return statistics.median(figures)
 
     p50, p99 = (median([each.waits[int(len(each.waits) * share)] for each in rounds]) for share in (0.5, 0.99))
     cells = (
         shape.name,
-        str(limit or "none"),
+        way,
         f"{p50:.2f} s",
         f"{p99:.2f} s",
+        f"{median([statistics.fmean(each.waits) for each in rounds]):.2f} s",
         f"{median([each.waits[-1] for each in rounds]):.2f} s",
         f"{median([each.drained_s for each in rounds]):.2f} s",
         f"{median([each.cpu_ms for each in rounds]):.2f} ms",
@@ -219,21 +230,21 @@ def show(shape: Shape, limit: int, rounds: Sequence[Round]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--limits", default="0,16,32,64", help="waiting requests that a server takes; 0: any number")
+    parser.add_argument("--ways", default=f"{SERVERS},{GATEWAY}", help=f"{SERVERS}, {GATEWAY}, or a server's limit")
+    parser.add_argument("--shapes", default=",".join(SHAPES))
     given = parser.parse_args()
-    limits = [int(each) for each in given.limits.split(",")]
-    print(
-        "| request | limit | wait p50 | p99 | longest | drained after | CPU each | failed |\n|---|---|---|---|---|---|---|---|"
-    )
-    for shape in SHAPES:
+    ways = given.ways.split(",")
+    print("| request | waits in | wait p50 | p99 | mean | longest | drained after | CPU each | failed |")
+    print("|---" * 9 + "|")
+    for shape in (SHAPES[name] for name in given.shapes.split(",")):
         with contextlib.ExitStack() as stack:
-            sites = {limit: stack.enter_context(site(shape, limit)) for limit in limits}
-            rounds: dict[int, list[Round]] = {limit: [] for limit in limits}
+            sites = {way: stack.enter_context(site(shape, way)) for way in ways}
+            rounds: dict[str, list[Round]] = {way: [] for way in ways}
             for _ in range(given.rounds):
-                for limit in limits:
-                    rounds[limit].append(sites[limit].round(shape))
-            for limit in limits:
-                show(shape, limit, rounds[limit])
+                for way in ways:
+                    rounds[way].append(sites[way].round(shape))
+            for way in ways:
+                show(shape, way, rounds[way])
 
 
 if __name__ == "__main__":

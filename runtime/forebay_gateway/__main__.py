@@ -38,11 +38,11 @@ def parse(arguments: list[str] | None = None) -> Settings:
     _add_places(parser)
     _add_envoy(parser)
     parser.add_argument(
-        "--drain-seconds",
-        type=float,
-        default=2.0,
-        help="how long requests may still take at SIGTERM; a second signal ends at once (default: %(default)g)",
+        "--hold-surges",
+        action="store_true",
+        help="have requests wait here, in order, while a model's replicas have more of them than they can do soon",
     )
+    _add_end(parser)
     given = parser.parse_args(arguments)
     if not given.kubernetes and (given.namespace or given.default_namespace or given.hold_seconds):
         parser.error("--namespace, --default-namespace and --hold-seconds go with --kubernetes: a route table says so itself")
@@ -89,6 +89,20 @@ def _add_envoy(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=30.0,
         help="an Envoy that answers nothing for so long hangs, and is replaced (default: %(default)g)",
+    )
+
+
+def _add_end(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--drain-seconds",
+        type=float,
+        default=2.0,
+        help="how long requests may still take at SIGTERM; a second signal ends at once (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--refuse-while-draining",
+        action="store_true",
+        help="refuse new connections from SIGTERM on: for a gateway beside which there is no other",
     )
 
 

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -16,18 +17,19 @@ from forebay_gateway import atomicfile, control, metrics
 from forebay_gateway.control import Control, Page
 from forebay_gateway.demand import STATISTICS_PATH, Ledger, attempts_of, codes_of
 from forebay_gateway.envoy import admin
-from forebay_gateway.envoy.draining import drain, until_idle
+from forebay_gateway.envoy.draining import drain, finish, within
 from forebay_gateway.envoy.supervisor import Supervisor
 from forebay_gateway.figures import ProcessFigures, families_of_models, families_of_process
 from forebay_gateway.holder.connections import Departures, serve_grpc, serve_http
 from forebay_gateway.holder.holder import Holder
 from forebay_gateway.holder.queue import MOST_REQUESTS
+from forebay_gateway.holder.surges import LEAST
 from forebay_gateway.routing import NO_ROUTES, RouteIndex
 from forebay_gateway.rundir import lock, private_folder, unlink_stale
 from forebay_gateway.settings import Settings, check_socket_path, sockets_for, split_address
 from forebay_gateway.ticker import Ticker
 from forebay_gateway.xds import server as xds_server
-from forebay_gateway.xds.loads import in_flight_of
+from forebay_gateway.xds.loads import loads_of
 from forebay_gateway.xds.publisher import Publisher
 from forebay_gateway.xds.store import ResourceStore
 from forebay_schema.demand import DemandLine, RefusedRoute
@@ -38,11 +40,12 @@ _log: Final = Logger(__name__)
 
 _REPORT_S: Final = 1.0
 _REPORT_WHILE_LETTING_GO_S: Final = 0.1
+_REPORT_WHILE_BUSY_S: Final = 0.25
 _COUNT_S: Final = 1.0
 _FAREWELL_S: Final = 0.05
 _LONGEST_REASON: Final = 300
 _LAST_WORDS_S: Final = 5.0
-"""For refusals to reach clients that waited until the end."""
+"""For refusals to reach clients that waited until the end, and answers those that came at the last moment."""
 
 
 def _most_held() -> int:
@@ -90,7 +93,7 @@ class Gateway:
         self._publisher = Publisher(self._store, self._sockets, self._on_published)
         self._source = source
         self._supervisor = Supervisor(settings, self._sockets, self._on_envoy_started, self._on_envoy_ready)
-        self._acknowledged = NO_ROUTES
+        self._newest = self._acknowledged = NO_ROUTES
         self._control = Control(self._page)
         self._control_address = ""
         self._is_draining = False
@@ -126,17 +129,14 @@ class Gateway:
         if self._settings.keep_envoy:
             return
         _log.info("asked to end", drain_s=self._settings.drain_seconds)
-        draining = asyncio.create_task(drain(self._sockets.admin))
-        hurrying = asyncio.create_task(hurried.wait())
-        try:
-            await asyncio.wait([draining, hurrying], timeout=self._settings.drain_seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            draining.cancel()
-            hurrying.cancel()
-        if self._holder.refuse_all():
-            with suppress(TimeoutError, admin.AdminError):
-                async with asyncio.timeout(_LAST_WORDS_S):
-                    await until_idle(self._sockets.admin)
+        socket, pid, refuse = self._sockets.admin, self._supervisor.pid, self._settings.refuse_while_draining
+
+        def lives() -> bool:
+            return pid is not None and self._supervisor.pid == pid
+
+        await within(self._settings.drain_seconds, drain(socket, lives, refuse=refuse), hurried)
+        if self._holder.refuse_all() or not hurried.is_set():
+            await within(_LAST_WORDS_S, finish(socket, lives), asyncio.Event())
 
     async def _take_over(self) -> None:
         await self._supervisor.take_over()
@@ -193,9 +193,13 @@ class Gateway:
         await asyncio.sleep(_FAREWELL_S)
 
     def _follow(self, index: RouteIndex) -> None:
+        self._newest = index
         self._holder.follow(index)
         self._ledger.keep(index.routes.keys())
-        self._publisher.publish(index)
+        self._publish()
+
+    def _publish(self) -> None:
+        self._publisher.publish(replace(self._newest, surging=self._holder.surging))
 
     def _on_published(self, index: RouteIndex) -> None:
         """Envoy has accepted all of a table."""
@@ -229,7 +233,10 @@ class Gateway:
             atomicfile.write(settings.ready_file, json.dumps(ready))
 
     def _on_report(self, report: Any) -> None:
-        self._ledger.take_in_flight(in_flight_of(report))
+        loads = loads_of(report)
+        self._ledger.take_in_flight({address: load.in_flight for address, load in loads.items()})
+        if self._settings.hold_surges and self._holder.take_loads(loads):
+            self._publish()
         self._holder.take_reports(self._ledger.in_flight)
         self._pace_reports()
 
@@ -246,7 +253,10 @@ class Gateway:
         return admin.parse_statistics(await admin.get(self._sockets.admin, STATISTICS_PATH))
 
     def _pace_reports(self) -> None:
-        self._loads.set_interval(_REPORT_WHILE_LETTING_GO_S if self._holder.letting_go else _REPORT_S)
+        calm_s = _REPORT_S
+        if self._settings.hold_surges and any(number >= LEAST for number in self._ledger.in_flight.values()):
+            calm_s = _REPORT_WHILE_BUSY_S
+        self._loads.set_interval(_REPORT_WHILE_LETTING_GO_S if self._holder.letting_go else calm_s)
 
     def _demand_line(self, sequence: int) -> DemandLine:
         held = {address: self._holder.held(address) for address in self._holder.addresses()}

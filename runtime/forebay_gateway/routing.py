@@ -33,6 +33,8 @@ class RouteIndex:
     """Why entries of the table are not among the routes, one sentence each."""
     unusable: Mapping[ModelAddress, str] = field(default_factory=dict[ModelAddress, str])
     """Models whose routes cannot be followed, and why; among the routes is what is served instead."""
+    surging: frozenset[ModelAddress] = frozenset()
+    """Models whose requests come to the holder first, though they have replicas."""
 
     def find(self, address: ModelAddress) -> Route | None:
         return self.routes.get(address)

@@ -45,8 +45,12 @@ class Settings:
     keep_envoy: bool
     envoy_patience_seconds: float
     """An Envoy that does not answer for so long hangs, and is replaced."""
+    hold_surges: bool
+    """Whether requests wait in front of replicas that have more of them than they can do soon."""
     drain_seconds: float
     """How long requests may still take when the process is asked to end."""
+    refuse_while_draining: bool
+    """No other gateway is there to take new connections then: refuse them, so that there is an end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from chaos_ledger import Cause
 TIMEOUT_S: Final = 60.0
 """Clients of Triton wait this long; the gateway holds a request for 45 s at most."""
 _AGAIN_S: Final = 0.05
+_LISTENS_S: Final = 300.0
+"""Within this, somebody takes connections again."""
 _RECONNECT: Final = [
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -137,6 +139,6 @@ async def connected(client: Client, features: Sequence[float]) -> tuple[list[flo
             raise
         except NoConnectionError:
             first_refused = first_refused or time.monotonic()
-            if time.monotonic() - began > TIMEOUT_S:
+            if time.monotonic() - began > _LISTENS_S:
                 raise FailedError(Cause.TIMEOUT, "nobody listens") from None
             await asyncio.sleep(_AGAIN_S)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from chaos_ledger import Kill
 from chaos_plan import Fault, Kind, Target
 from chaos_site import PROGRAMS, Site, is_gone
+from forebay_operator.worlds.local.gateway import DRAIN_S
 from forebay_operator.worlds.local.process_table import start_time
 
 _BUSY_LOOPS: Final = 6
@@ -39,14 +40,14 @@ async def inject(site: Site, fault: Fault) -> Kill | None:
         with _starved(victim.pid):
             await asyncio.sleep(fault.lasts_s)
         return None
-    began = time.monotonic()
+    began, patience_s = time.monotonic(), DRAIN_S if fault.kind is Kind.END else 0.0
     if fault.target is Target.CONTROLLER:
         gone = await _restart(site, fault)
     elif fault.kind is Kind.HANG:
         gone = await _hang(site, victim.pid)
     else:
         gone = await _kill(site, victim.pid)
-    return Kill(fault.name, fault.target, began, gone, victim.models)
+    return Kill(fault.name, fault.target, began, gone, victim.models, patience_s)
 
 
 async def _kill(site: Site, pid: int) -> float:

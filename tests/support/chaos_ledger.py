@@ -68,6 +68,8 @@ class Kill:
     gone: float
     models: frozenset[str]
     """Whose requests it may have had."""
+    patience_s: float = 0.0
+    """It was asked to end, and answers what it has before: nothing may fail earlier than this after it began."""
 
 
 @dataclass(slots=True)
@@ -170,7 +172,8 @@ def _judge(failure: Failure, kills: list[Kill], timeline: Timeline) -> Judged:
 
 
 def _explains(kill: Kill, failure: Failure) -> bool:
-    in_time = failure.sent <= kill.gone + LATE_S and kill.began <= failure.failed <= kill.gone + TOLD_WITHIN_S
+    earliest = kill.began + kill.patience_s
+    in_time = failure.sent <= kill.gone + LATE_S and earliest <= failure.failed <= kill.gone + TOLD_WITHIN_S
     return in_time and failure.model in kill.models and failure.cause in ALLOWED[kill.target]
 
 

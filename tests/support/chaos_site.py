@@ -22,7 +22,8 @@ PROGRAMS: Final = {Target.GATEWAY: "forebay_gateway", Target.ENVOY: "bin/envoy"}
 _LOOK_S: Final = 0.2
 _ANSWERS: Final = "gateway: answers"
 _START_S: Final = 120.0
-_END_S: Final = 60.0
+_END_S: Final = 180.0
+"""What it was asked is answered first, for half a minute at most."""
 
 
 class UnsettledError(Exception):

@@ -28,13 +28,24 @@ _STEADY_S: Final = 5.0
 _PATIENCE_S: Final = 3.0
 _POLL_S: Final = 0.02
 _LOOK_S: Final = 1.0
-_START_S: Final = 30.0
-"""How long it may be silent before it is ready for the first time: starting is slow on a busy machine."""
+START_S: Final = 30.0
+"""Starting is slow on a busy machine."""
 
 
 class Supervisor:
-    def __init__(self, settings: Settings, folder: Sockets, started: Callable[[], None], ready: Callable[[int], None]) -> None:
-        """`started` is called before a new Envoy starts; `ready`, with its process id, when a new or adopted one is ready."""
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Sockets,
+        started: Callable[[], None],
+        ready: Callable[[int], None],
+        start_s: float = START_S,
+    ) -> None:
+        """`started` is called before a new Envoy starts; `ready`, with its process id, when a new or adopted one is ready.
+
+        `start_s`: how long one may be silent before it is ready for the first time.
+        """
+        self._start_s = start_s
         self._settings = settings
         self._sockets = folder
         self._started = started
@@ -68,8 +79,10 @@ class Supervisor:
             began = time.monotonic()
             process = self._process = self._process or self._start()
             watching = asyncio.create_task(self._watch(process))
-            code = await process.ended()
-            watching.cancel()
+            try:
+                code = await process.ended()
+            finally:
+                watching.cancel()
             process.abandon()
             self._process = None
             self.is_ready = False
@@ -87,6 +100,11 @@ class Supervisor:
             return
         await self._process.stop(_PATIENCE_S)
         self._pid_file.unlink(missing_ok=True)
+
+    @property
+    def pid(self) -> int | None:
+        """Of the present Envoy."""
+        return self._process.identity.pid if self._process else None
 
     @property
     def _log_file(self) -> Path:
@@ -133,7 +151,7 @@ class Supervisor:
     @property
     def _patience_s(self) -> float:
         patience = self._settings.envoy_patience_seconds
-        return patience if self.is_ready else max(patience, _START_S)
+        return patience if self.is_ready else max(patience, self._start_s)
 
     async def _look(self, process: EnvoyProcess) -> bool:
         """Whether it answers: also one that waits for its first configuration does. Says so when it is ready."""

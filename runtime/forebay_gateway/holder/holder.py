@@ -22,6 +22,7 @@ from forebay_gateway.holder.answers import (
 from forebay_gateway.holder.calls import ModelCall, ReadyCall, RequestHead
 from forebay_gateway.holder.pacing import Pace, after_bounce
 from forebay_gateway.holder.queue import MOST_REQUESTS, Held, HoldQueue
+from forebay_gateway.holder.surges import Load, Surges
 from forebay_gateway.routing import NO_ROUTES, RouteIndex
 from forebay_gateway.xds.routes import FINAL_ATTEMPT
 from forebay_schema import headers
@@ -37,12 +38,21 @@ _LAST_FIRST_ATTEMPT: Final = 2
 """Later attempts than this are of requests that were let go before."""
 _TICK_S: Final = 0.05
 _REPORT_OVERDUE_S: Final = 2.0
+_SHORTEST_REPORT_S: Final = 0.01
 
 
 class Exchange(Protocol):
     """A request that can be answered once."""
 
     def answer(self, answer: Answer) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """Something that comes at a time of the event loop's. What uvloop gives for one that is due by now does not say when."""
+
+    at: float
+    handle: asyncio.Handle
 
 
 @dataclass(slots=True)
@@ -87,9 +97,12 @@ class Holder:
         self._acknowledged: RouteIndex = NO_ROUTES
         self._queue: HoldQueue[Exchange] = HoldQueue(most_requests)
         self._paces: dict[ModelAddress, Pace] = {}
-        self._waves: dict[ModelAddress, asyncio.TimerHandle] = {}
+        self._waves: dict[ModelAddress, _Due] = {}
         self._reported_at = 0.0
+        self._surges = Surges()
+        self._loads_at = clock()
         self._tick: asyncio.TimerHandle | None = None
+        self._is_ending = False
         self.counts = HolderCounts(*(Counter[ModelAddress]() for _ in range(6)))
 
     @property
@@ -100,6 +113,15 @@ class Holder:
     def letting_go(self) -> bool:
         """Whether requests wait for room in ready replicas."""
         return bool(self._paces)
+
+    @property
+    def surging(self) -> frozenset[ModelAddress]:
+        """The models whose requests should come here first, whatever their replicas do."""
+        return self._surges.addresses
+
+    def replicas(self, address: ModelAddress) -> int:
+        """How many replicas of a model requests may be let go to."""
+        return min(self._newest.replicas(address), self._acknowledged.replicas(address))
 
     def held(self, address: ModelAddress) -> int:
         return self._queue.count(address)
@@ -118,6 +140,7 @@ class Holder:
             if verdict:
                 self._finish(address, verdict)
         self.counts.keep(newest.routes.keys())
+        self._surges.keep(newest.routes.keys())
 
     def acknowledge(self, index: RouteIndex) -> None:
         """Envoy has this table: let go what has a replica now."""
@@ -133,6 +156,19 @@ class Holder:
             # One that is to come has its pause for a reason: what was let go came back.
             if self._queue.count(address) and address not in self._waves:
                 self._wave(address)
+
+    def take_loads(self, loads: Mapping[ModelAddress, Load]) -> bool:
+        """Take the same report with what was answered since the one before; whether there are other surges now."""
+        now = self._clock()
+        seconds, self._loads_at = max(now - self._loads_at, _SHORTEST_REPORT_S), now
+        changed = self._surges.take(loads, seconds, self)
+        for address in self._surges.addresses | self._paces.keys():
+            replicas = self.replicas(address)
+            pace = self._paces.get(address, Pace(replicas)).with_replicas(replicas)
+            self._keep_pace(address, pace.with_bound(self._surges.window(address)))
+            if address not in self._surges:
+                self._schedule_wave(address, _LINGER_S)
+        return changed
 
     def ready_answer(self, call: ReadyCall) -> Answer:
         """Ready, also with no replica: a request would wait and be answered."""
@@ -182,7 +218,8 @@ class Holder:
                 held.exchange.answer(LET_GO)
 
     def refuse_all(self) -> int:
-        """Refuse whatever waits, as nobody will answer it any more; how many there were."""
+        """Refuse whatever waits, and what is to wait from now on, as nobody will answer it; how many there were."""
+        self._is_ending = True
         addresses = self._queue.addresses()
         waiting = [held for address in addresses for held in self._queue.take(address, self._queue.count(address))]
         for held in waiting:
@@ -195,6 +232,8 @@ class Holder:
             return verdict
         if headers.MIRROR in head.headers:
             return mirrored(address)
+        if self._is_ending and not self.replicas(address):
+            return ending(address)
         return unreachable(address) if attempt > FINAL_ATTEMPT else None
 
     def _verdict(self, address: ModelAddress) -> Answer | None:
@@ -205,34 +244,37 @@ class Holder:
         return stopped(address, route.reason) if route.state == "stopped" else None
 
     def _hold(self, route: Route, head: RequestHead, attempt: int, exchange: Exchange) -> Held[Exchange] | None:
-        held = Held(route.address, _size(head), self._start(head) + route.hold.seconds, exchange, self._clock())
         came_back = attempt > _LAST_FIRST_ATTEMPT
+        deadline = self._start(head) + route.hold.seconds
+        held = Held(route.address, _size(head), deadline, exchange, self._clock(), came_back)
         refusal = self._queue.admit(held, route.hold, first=came_back)
+        if refusal and route.address in self._surges and not came_back:
+            # There are replicas: it may wait in one of them.
+            self._let_go_at_once(held)
+            return None
         if refusal:
             self.counts.refused[held.address] += 1
             exchange.answer(refusal)
             return None
         self._schedule_tick()
-        if self._replicas(route.address):
+        if self.replicas(route.address):
             self._pace_bounces(route.address, came_back=came_back)
         elif self._queue.count(route.address) == 1:
             self._woken()
         return held
 
-    def _replicas(self, address: ModelAddress) -> int:
-        return min(self._newest.replicas(address), self._acknowledged.replicas(address))
-
     def _start_letting_go(self, address: ModelAddress) -> None:
-        replicas = self._replicas(address)
+        replicas = self.replicas(address)
         if not replicas:
             self._paces.pop(address, None)
             return
-        self._keep_pace(address, self._paces.get(address, Pace(replicas)).with_replicas(replicas))
+        pace = self._paces.get(address, Pace(replicas)).with_replicas(replicas)
+        self._keep_pace(address, pace.with_bound(self._surges.window(address)))
         self._wave(address)
 
     def _pace_bounces(self, address: ModelAddress, *, came_back: bool) -> None:
         """A request waits although its model is ready: the replicas had no room for it, or could not be reached."""
-        pace = self._paces.get(address) or after_bounce(self._replicas(address))
+        pace = self._paces.get(address) or after_bounce(self.replicas(address))
         self._keep_pace(address, pace.with_bounce() if came_back else pace)
         self._schedule_wave(address, pace.pause_s)
 
@@ -243,11 +285,12 @@ class Holder:
 
     def _wave(self, address: ModelAddress) -> None:
         """Let go what there is room for, a few at a time."""
-        if timer := self._waves.pop(address, None):
-            timer.cancel()
+        if coming := self._waves.pop(address, None):
+            coming.handle.cancel()
         pace = self._paces.pop(address, None)
         waiting = self._queue.count(address)
-        if pace is None or not self._replicas(address) or not (waiting or pace.bounced):
+        goes_on = waiting or (pace is not None and pace.bounced) or address in self._surges
+        if pace is None or not self.replicas(address) or not goes_on:
             return
         pace = pace.before_wave()
         wave = self._queue.take(address, min(pace.wave, pace.room))
@@ -263,17 +306,23 @@ class Holder:
     def _schedule_wave(self, address: ModelAddress, delay_s: float) -> None:
         """The next wave comes after this time, or earlier if one was to come earlier."""
         loop = asyncio.get_running_loop()
-        timer, due = self._waves.get(address), loop.time() + delay_s
-        if timer is not None and timer.when() <= due:
+        coming, due = self._waves.get(address), loop.time() + delay_s
+        if coming is not None and coming.at <= due:
             return
-        if timer is not None:
-            timer.cancel()
-        self._waves[address] = loop.call_at(due, self._wave, address)
+        if coming is not None:
+            coming.handle.cancel()
+        self._waves[address] = _Due(due, loop.call_at(due, self._wave, address))
 
     def _let_go(self, held: Held[Exchange]) -> None:
         self.counts.released[held.address] += 1
         self._note_wait(held)
         held.exchange.answer(LET_GO)
+
+    def _let_go_at_once(self, held: Held[Exchange]) -> None:
+        """Past the others that wait."""
+        if pace := self._paces.get(held.address):
+            self._paces[held.address] = pace.with_released(1)
+        self._let_go(held)
 
     def _refuse(self, held: Held[Exchange], refusal: Answer) -> None:
         self.counts.refused[held.address] += 1
@@ -297,6 +346,9 @@ class Holder:
         self._tick = None
         now = self._clock()
         for held in self._queue.expired(now):
+            if held.address in self._surges and not held.returned:
+                self._let_go_at_once(held)
+                continue
             route = self._newest.find(held.address)
             self._refuse(held, too_late(held.address, route.hold) if route else unknown_model(held.address.name))
         if self._paces and now - self._reported_at > _REPORT_OVERDUE_S:

@@ -42,15 +42,22 @@ class Pace:
     """In the last wave that was not empty."""
     bounced: int = 0
     """How many came back since."""
+    bound: int | None = None
+    """Requests that all replicas may have, where every request is let go by us; None: some go there directly."""
 
     @property
     def room(self) -> int:
+        if self.bound is not None:
+            return max(self.bound - self.in_flight - self.released, 0)
         free = self.replicas * self.window - self.in_flight - self.released
         trickle = self.replicas * TRICKLE - self.released
         return max(free, trickle, 0)
 
     def with_released(self, count: int) -> "Pace":
         return replace(self, released=self.released + count)
+
+    def with_bound(self, bound: int | None) -> "Pace":
+        return replace(self, bound=bound)
 
     def with_replicas(self, replicas: int) -> "Pace":
         return replace(self, replicas=replicas)

@@ -22,6 +22,8 @@ class Held(Generic[T]):
     deadline: float
     exchange: T
     since: float = 0.0
+    returned: bool = False
+    """It was let go before, and came back."""
 
 
 @dataclass(slots=True)

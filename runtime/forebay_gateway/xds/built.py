@@ -19,6 +19,7 @@ class Built:
         self._names: dict[ModelAddress, tuple[str, ...]] = {}
         self._rollouts: dict[ModelAddress, tuple[Share, ...]] = {}
         self._namespace = ""
+        self._surging: frozenset[ModelAddress] = frozenset()
         self._generic: Resource | None = None
         self.clusters: dict[str, Pair] = {}
         """All of the table's clusters, by their names."""
@@ -30,7 +31,8 @@ class Built:
         """Take the next table; gives the clusters that are new or others than before."""
         for address in self._routes.keys() - index.routes.keys():
             self._forget(address)
-        changed = [route for address, route in index.routes.items() if not self._is_known(address, route)]
+        turned, self._surging = self._surging ^ index.surging, index.surging
+        changed = [route for address, route in index.routes.items() if address in turned or not self._is_known(address, route)]
         for route in changed:
             self._forget(route.address)
             self._build(route)
@@ -49,7 +51,8 @@ class Built:
         return known is route or (known is not None and known == route)
 
     def _build(self, route: Route) -> None:
-        pairs = {cluster.name: (cluster, endpoints) for cluster, endpoints in clusters_of(route, self._sockets)}
+        made = clusters_of(route, self._sockets, holder_first=route.address in self._surging)
+        pairs = {cluster.name: (cluster, endpoints) for cluster, endpoints in made}
         self._routes[route.address] = route
         self._names[route.address] = tuple(pairs)
         self.clusters |= pairs

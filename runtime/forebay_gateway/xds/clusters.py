@@ -56,14 +56,18 @@ def holder_cluster(name: str, protocol: Protocol, socket: Path) -> Json:
     return {"name": name, "type": "STATIC", "load_assignment": _pipe_assignment(name, socket), **_connection(protocol)}
 
 
-def endpoints(name: str, replicas: Iterable[Replica], holder: Path) -> Json:
-    """Priority 0: the replicas, maybe none. Priority 1: the holder."""
+def endpoints(name: str, replicas: Iterable[Replica], holder: Path, *, holder_first: bool = False) -> Json:
+    """Priority 0: the replicas, maybe none. Priority 1: the holder. Or the other way round: what the holder lets go is tried
+    again at the other priority, the replicas."""
+    parts: list[Json] = [
+        {"locality": {"zone": REPLICAS}, "lb_endpoints": [_replica(replica) for replica in replicas]},
+        {"locality": {"zone": HOLDER}, "lb_endpoints": [{"endpoint": {"address": _pipe(holder)}}]},
+    ]
+    if holder_first:
+        parts.reverse()
     return {
         "cluster_name": name,
-        "endpoints": [
-            {"priority": 0, "locality": {"zone": REPLICAS}, "lb_endpoints": [_replica(replica) for replica in replicas]},
-            {"priority": 1, "locality": {"zone": HOLDER}, "lb_endpoints": [{"endpoint": {"address": _pipe(holder)}}]},
-        ],
+        "endpoints": [{"priority": priority, **part} for priority, part in enumerate(parts)],
         # With the default of 140 %, one unhealthy replica of two sends 30 % of the traffic to the holder.
         "policy": {"overprovisioning_factor": 1_000_000},
     }

@@ -69,7 +69,8 @@ class Publisher:
     async def _bring(self, index: RouteIndex) -> None:
         """Publish a table, or come to where that must be begun anew: there is a newer one, or Envoy refuses something."""
         present = self._standing.of(index)
-        if present.routes is not self._standing.served.routes or not self._has_all:
+        served = self._standing.served
+        if present.routes is not served.routes or present.surging != served.surging or not self._has_all:
             self._put(self._built.follow(present))
             if await self._is_refused(index):
                 return

@@ -13,19 +13,22 @@ from forebay_schema.addresses import ModelAddress
 from forebay_schema.routes import Route, WeightedVersion
 
 
-def clusters_of(route: Route, sockets: Sockets) -> Iterator[tuple[Resource, Resource]]:
+def clusters_of(route: Route, sockets: Sockets, *, holder_first: bool = False) -> Iterator[tuple[Resource, Resource]]:
     """The clusters of a model, each with its endpoints: one per protocol, and in a rollout one more per version."""
     for protocol in PROTOCOLS:
-        yield pair(ClusterName(protocol, route.address), primary(route), sockets)
+        yield pair(ClusterName(protocol, route.address), primary(route), sockets, holder_first=holder_first)
         if shares(route):
             for version in serving(route):
-                yield pair(ClusterName(protocol, route.address, version.version), version, sockets)
+                name = ClusterName(protocol, route.address, version.version)
+                yield pair(name, version, sockets, holder_first=holder_first)
 
 
-def pair(name: ClusterName, version: WeightedVersion | None, sockets: Sockets) -> tuple[Resource, Resource]:
-    """A cluster that is answered by this version, or by the holder if there is none."""
+def pair(
+    name: ClusterName, version: WeightedVersion | None, sockets: Sockets, *, holder_first: bool = False
+) -> tuple[Resource, Resource]:
+    """A cluster that is answered by this version, or by the holder if there is none, or first."""
     replicas = _replicas(name.protocol, name.address, version) if version else []
-    assignment = endpoints(str(name), replicas, sockets.holder(name.protocol))
+    assignment = endpoints(str(name), replicas, sockets.holder(name.protocol), holder_first=holder_first)
     return renamed(_template(name.protocol), str(name)), resource(ENDPOINTS, str(name), assignment)
 
 

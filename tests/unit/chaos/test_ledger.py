@@ -109,3 +109,10 @@ def test_the_factor_of_an_answer_is_that_of_each_of_its_numbers() -> None:
 
 def test_refusals_are_explained_only_by_what_listens_being_away() -> None:
     assert unexplained_refusals([(1.0, 1.5), (3.0, 3.1)], [(0.9, 2.0)]) == 1
+
+
+def test_what_is_ended_with_patience_may_lose_nothing_before_that_is_over() -> None:
+    ended = Kill("end-controller", Target.CONTROLLER, began=10.0, gone=45.0, models=frozenset({"m"}), patience_s=30.0)
+    early, late = (Failure("m", "HTTP", sent=9.0, failed=failed, cause=Cause.BROKEN, text="") for failed in (12.0, 41.0))
+    fates = [each.fate for each in judge([early, late], [ended], {"m": Timeline()})]
+    assert fates == [Fate.LOST, Fate.IN_FLIGHT]

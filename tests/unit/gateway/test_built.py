@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
@@ -5,10 +6,12 @@ from hypothesis import strategies as st
 
 from forebay_gateway.settings import Sockets
 from forebay_gateway.xds.built import Built
+from forebay_gateway.xds.messages import message_class
 from forebay_schema.addresses import ModelAddress
 from forebay_schema.routes import Route
 from gateway_xds import index, route
 
+ASSIGNMENT = message_class("envoy.config.endpoint.v3.ClusterLoadAssignment")
 SOCKETS = Sockets(Path("/run"))
 ROUTES = st.builds(
     lambda name, versions: route(name, *versions),
@@ -52,3 +55,21 @@ def test_whatever_came_before_a_table_has_what_it_has_alone(tables: list[list[Ro
     assert built.clusters == alone.clusters
     assert built.route() == alone.route()
     assert all((ModelAddress("default", name) in built) == (ModelAddress("default", name) in alone) for name in "abcd")
+
+
+def test_in_a_surge_a_model_s_requests_come_to_the_holder_first_and_go_to_its_replicas_next() -> None:
+    built, table = Built(SOCKETS), index(route("a", (1, 100, 8000)), route("b", (1, 100, 9000)))
+    built.follow(table)
+    calm = dict(built.clusters)
+    surging = replace(table, surging=frozenset({ModelAddress("default", "a")}))
+    assert {cluster.name for cluster, _ in built.follow(surging)} == {"h/default/a", "g/default/a"}
+    assert [zones(built, "h/default/a"), zones(built, "g/default/b")] == [["holder", "replicas"], ["replicas", "holder"]]
+    built.follow(table)
+    assert built.clusters == calm
+
+
+def zones(built: Built, name: str) -> list[str]:
+    """Where requests go, by priority."""
+    assignment = ASSIGNMENT()
+    built.clusters[name][1].packed().Unpack(assignment)
+    return [part.locality.zone for part in sorted(assignment.endpoints, key=lambda part: part.priority)]

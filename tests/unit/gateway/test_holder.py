@@ -11,6 +11,7 @@ from forebay_gateway.holder.calls import ModelCall, ReadyCall, RequestHead
 from forebay_gateway.holder.holder import UNKNOWN_SIZE, Exchange, Holder
 from forebay_gateway.holder.pacing import FIRST_WINDOW
 from forebay_gateway.holder.queue import Held
+from forebay_gateway.holder.surges import Load
 from forebay_gateway.xds.routes import FINAL_ATTEMPT
 from forebay_schema import headers
 from forebay_schema.addresses import ModelAddress
@@ -277,3 +278,69 @@ async def test_a_clock_that_is_set_ends_no_waiting_and_prolongs_none(scene: Scen
     assert held is not None
     assert held_after is not None
     assert held.deadline == held_after.deadline
+
+
+def in_a_surge(scene: Scene) -> None:
+    """One replica that answers 100 a second, each in 50 ms when nothing waits: 30 keep it busy, or the least, 32."""
+    for number in range(6):
+        scene.now += 1
+        scene.holder.take_loads({A: Load(in_flight=500 if number > 3 else 5, done=100)})
+    assert scene.holder.surging == {A}
+    scene.holder.take_reports({A: 20})
+
+
+async def test_in_a_surge_a_replica_has_as_much_as_keeps_it_busy_and_the_rest_waits_in_order(scene: Scene) -> None:
+    scene.follow(ROUTED)
+    in_a_surge(scene)
+    callers = scene.calls(20)
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(caller.answered for caller in callers[:10]))
+    assert let_go(callers) == 10
+    scene.holder.take_reports({A: 25})
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(caller.answered for caller in callers[:15]))
+    assert [caller.error for caller in callers] == [""] * 15 + ["waits"] * 5
+
+
+async def test_in_a_surge_what_finds_no_place_to_wait_or_waits_too_long_goes_to_a_replica(scene: Scene) -> None:
+    scene.follow(index(route("a", (1, 100, 8000), hold=HoldLimits(requests=1, seconds=45))))
+    in_a_surge(scene)
+    scene.holder.take_reports({A: 100})
+    waits, one_more = scene.calls(2)
+    assert (waits.error, let_go([one_more])) == ("waits", 1)
+    scene.now += 46
+    assert await asyncio.wait_for(waits.answered, 30) == LET_GO
+
+
+async def test_after_a_surge_nothing_is_kept(scene: Scene) -> None:
+    scene.follow(ROUTED)
+    in_a_surge(scene)
+    for _ in range(3):
+        scene.now += 1
+        scene.holder.take_loads({A: Load(in_flight=1, done=20)})
+        scene.holder.take_reports({A: 1})
+    assert scene.holder.surging == frozenset()
+    async with asyncio.timeout(30):
+        while scene.holder.letting_go:  # noqa: ASYNC110 - the holder tells nobody that it forgets
+            await asyncio.sleep(0.01)
+
+
+class LateLoop(asyncio.SelectorEventLoop):
+    """A timer is due when it is set, as on a busy machine. uvloop has no timer then, but a handle that does not say when."""
+
+    # Nobody awaits what it gives.
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]  # noqa: ARG002
+        return self.call_soon(callback, *args, context=context)
+
+
+def test_requests_that_come_while_others_are_about_to_be_let_go_are_let_go_too() -> None:
+    async def two_come() -> int:
+        scene = Scene()
+        scene.follow(ROUTED)
+        callers = [scene.call(x_envoy_attempt_count="2")[0] for _ in range(2)]
+        while let_go(callers) < len(callers):  # noqa: ASYNC110 - this loop has no timers
+            await asyncio.sleep(0)
+        return let_go(callers)
+
+    with asyncio.Runner(loop_factory=LateLoop) as runner:
+        assert runner.run(two_come()) == 2

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from forebay_gateway import atomicfile
 from forebay_gateway.envoy.admin import parse_statistics
 from forebay_gateway.envoy.process import EnvoyProcess, ProcessIdentity, start, start_time
+from forebay_gateway.holder.surges import Load
 from forebay_gateway.metrics import Family, Sample, by_model, render
 from forebay_gateway.rundir import lock, private_folder, unlink_stale
 from forebay_gateway.settings import LONGEST_SOCKET_PATH, SettingsError, check_socket_path, sockets_for
-from forebay_gateway.xds.loads import in_flight_of
+from forebay_gateway.xds.loads import loads_of
 from forebay_gateway.xds.messages import message_class
 from forebay_gateway.xds.names import ClusterName
 from forebay_schema.addresses import ModelAddress
@@ -155,8 +156,8 @@ def test_what_is_at_the_replicas_is_read_from_a_load_report() -> None:
         ("xds", "", 2),
     ):
         row = report.cluster_stats.add(cluster_name=cluster).upstream_locality_stats.add(total_requests_in_progress=number)
-        row.locality.zone = zone
-    assert in_flight_of(report) == {A: 7}
+        row.locality.zone, row.total_successful_requests = zone, 10 * number
+    assert loads_of(report) == {A: Load(in_flight=7, done=70)}
 
 
 @given(st.sampled_from(["h", "g"]), st.one_of(st.none(), st.integers(1, 10**6)))

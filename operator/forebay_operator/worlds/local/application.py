@@ -8,7 +8,7 @@ import signal
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from forebay_operator.domain.snapshot import Settings
 from forebay_operator.worlds.clock import Clock
@@ -19,11 +19,12 @@ from forebay_operator.worlds.local.conversions import Conversions
 from forebay_operator.worlds.local.description import Description
 from forebay_operator.worlds.local.devices import Device, capacity_of
 from forebay_operator.worlds.local.events import Event, Events
-from forebay_operator.worlds.local.gateway import Gateway
+from forebay_operator.worlds.local.gateway import DRAIN_S, Gateway
 from forebay_operator.worlds.local.lasting import keep_going
 from forebay_operator.worlds.local.objects import Objects
 from forebay_operator.worlds.local.ports import usable_port
 from forebay_operator.worlds.local.processes import ProcessHost
+from forebay_operator.worlds.local.server import STOP_GRACE_S
 from forebay_operator.worlds.local.servers import Servers
 from forebay_operator.worlds.local.state import StateFolder, fresh_run_folder, replace_text
 from forebay_operator.worlds.local.store import LocalStore
@@ -54,26 +55,39 @@ class UpOptions:
 
 
 async def run_up(folder: StateFolder, options: UpOptions, show: Callable[[Event], None]) -> None:
-    """Run until asked to end by SIGINT, SIGTERM or SIGHUP; then end everything. The folder is locked by the caller.
+    """Run until asked to end by SIGINT, SIGTERM or SIGHUP; then answer what was asked, and end everything. Asked again, end at
+    once. The folder is locked by the caller.
 
     Raises:
         PortError: a port is in use.
         StateError: the run folder is somebody else's.
     """
-    stop = asyncio.Event()
+    stop = _Stop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with _running(folder, options, show):
-        await stop.wait()
+        asyncio.get_running_loop().add_signal_handler(number, stop.ask)
+    async with _running(folder, options, show) as application:
+        await stop.asked.wait()
+        await application.drain(stop.hurried)
+
+
+class _Stop:
+    """That this was asked to end; asked again, at once."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurried = asyncio.Event()
+
+    def ask(self) -> None:
+        (self.hurried if self.asked.is_set() else self.asked).set()
 
 
 @contextlib.asynccontextmanager
-async def _running(folder: StateFolder, options: UpOptions, show: Callable[[Event], None]) -> AsyncGenerator[None]:
+async def _running(folder: StateFolder, options: UpOptions, show: Callable[[Event], None]) -> AsyncGenerator["_Application"]:
     host = ProcessHost(folder)
     host.open()
     try:
-        async with _Application(folder, host, options, show):
-            yield
+        async with _Application(folder, host, options, show) as application:
+            yield application
     finally:
         host.close()
         folder.description.unlink(missing_ok=True)
@@ -106,6 +120,7 @@ class _Application:
         self._api = ControlApi(world, self._admission, self._events, folder.logs, self._repository)
         self._files = WatchedFiles(options.files)
         self._tasks: list[asyncio.Task[None]] = []
+        self._grace_s = STOP_GRACE_S
 
     def _make_parts(self, options: UpOptions) -> Parts:
         around = self._around
@@ -124,7 +139,7 @@ class _Application:
             return None
         return TritonRepository(self._around, options.triton_repository, options.devices[0], self._parts.gateway)
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         self._admission.forget_other_files(self._files.present())
         self._admission.follow(read_changes(self._files), self._files)
         self._parts.servers.open()
@@ -143,6 +158,23 @@ class _Application:
             "gateway": self._say_when_ready,
         }
         self._tasks = [asyncio.ensure_future(keep_going(name, work, self._events.tell)) for name, work in works.items()]
+        return self
+
+    async def drain(self, hurried: asyncio.Event) -> None:
+        """Take nothing new and answer what was asked, until there is a hurry, or for some time. All else goes on meanwhile."""
+        # The terminal may be gone.
+        with contextlib.suppress(OSError):
+            self._events.tell(
+                "gateway",
+                f"takes no more; what it was asked is answered first, for {DRAIN_S:.0f} s at most. Ctrl-C ends it at once",
+            )
+        draining = asyncio.ensure_future(self._parts.gateway.drain())
+        hurrying = asyncio.ensure_future(hurried.wait())
+        await asyncio.wait([draining, hurrying], return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, hurrying):
+            task.cancel()
+        await asyncio.gather(draining, hurrying, return_exceptions=True)
+        self._grace_s = 0.0 if hurried.is_set() else STOP_GRACE_S
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
@@ -152,8 +184,8 @@ class _Application:
         # The gateway first: no client is sent to a server that ends.
         await self._parts.gateway.close()
         if self._repository:
-            await self._repository.close()
-        await asyncio.gather(self._parts.servers.close(), self._parts.conversions.close())
+            await self._repository.close(self._grace_s)
+        await asyncio.gather(self._parts.servers.close(self._grace_s), self._parts.conversions.close())
 
     def _tell_of_failure(self, error: Exception) -> None:
         self._events.tell("controller", f"a step failed and is tried again: {type(error).__name__}: {error}")

@@ -35,7 +35,10 @@ _TABLES_KEPT: Final = 64
 _FIRST_BACKOFF_S: Final = 0.1
 _MOST_BACKOFF_S: Final = 5.0
 _STEADY_S: Final = 30.0
-_STOP_GRACE_S: Final = 5.0
+DRAIN_S: Final = 30.0
+"""What it may take to answer what it was asked before it ends."""
+_STOP_GRACE_S: Final = 15.0
+"""For everything else at its end."""
 
 
 class Gateway:
@@ -99,8 +102,20 @@ class Gateway:
         followed = [route for route in routes if route.address not in self._seen.refused]
         return table_of([*followed, *(route for route in self._followed if route.address in self._seen.refused)])
 
+    async def drain(self) -> None:
+        """Have it take no new connections, answer what it was asked, and end, with its Envoy. Its demand is heard meanwhile,
+        so that what waits for a replica may still get one. When this is cancelled, it is ended at once."""
+        if not self._tasks:
+            return
+        supervising, _ = self._tasks
+        supervising.cancel()
+        await asyncio.gather(supervising, return_exceptions=True)
+        if self._process:
+            # One that is silent answers nobody.
+            await self._process.stop(_STOP_GRACE_S + (DRAIN_S if self.demand() is not None else 0.0))
+
     async def close(self) -> None:
-        """End the gateway and its Envoy."""
+        """End the gateway and its Envoy, soon."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -192,6 +207,7 @@ class Gateway:
                 *("--http-address", HOST, "--http-port", str(self.http_port), "--grpc-port", str(self.grpc_port)),
                 *("--control-socket", str(self._file("gateway.sock"))),
                 *("--ready-file", str(self._file("gateway-ready.json"))),
+                *("--drain-seconds", f"{DRAIN_S:g}", "--refuse-while-draining"),
             ],
             log=self._around.folder.logs / "gateway.log",
             environment={},

@@ -25,6 +25,8 @@ HOST: Final = "127.0.0.1"
 LOOK_S: Final = 0.5
 END_AFTER_S: Final = 30.0
 """Silence after which it is ended, so that its device gets another server."""
+STOP_GRACE_S: Final = 5.0
+"""What it may take to end when it has nothing to answer any more."""
 DRAIN_S: Final = 90.0
 """What a server may take to answer what is in it before it ends; longer than any client waits."""
 _PAGE_TIMEOUT: Final = aiohttp.ClientTimeout(total=5)

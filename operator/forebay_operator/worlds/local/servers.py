@@ -13,13 +13,12 @@ from forebay_operator.domain.actions import LoadReplica, ResizePool, UnloadRepli
 from forebay_operator.domain.snapshot import Pool, Server, ServerPhase
 from forebay_operator.worlds.local.devices import Device
 from forebay_operator.worlds.local.processes import Command
-from forebay_operator.worlds.local.server import LocalServer, ServerPlan, server_arguments, token_file_of
+from forebay_operator.worlds.local.server import STOP_GRACE_S, LocalServer, ServerPlan, server_arguments, token_file_of
 from forebay_operator.worlds.local.surroundings import Surroundings
 
 STEADY_S: Final = 30.0
 """A server that was ready for this long and ends is replaced at once; one that ends sooner, after a back-off."""
 MOST_BACKOFF_S: Final = 30.0
-_STOP_GRACE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,9 @@ class Servers:
         if server := self._by_name(action.server):
             server.unload(action)
 
-    async def close(self) -> None:
-        """End all servers."""
-        await asyncio.gather(*(server.stop(_STOP_GRACE_S) for server in self._on.values()))
+    async def close(self, grace_s: float = STOP_GRACE_S) -> None:
+        """End all servers, each within the grace."""
+        await asyncio.gather(*(server.stop(grace_s) for server in self._on.values()))
         if self._http:
             await self._http.close()
 

@@ -23,7 +23,7 @@ from forebay_operator.worlds.local.gateway import Gateway
 from forebay_operator.worlds.local.lasting import keep_going
 from forebay_operator.worlds.local.processes import Command
 from forebay_operator.worlds.local.repository_models import RepositoryModel
-from forebay_operator.worlds.local.server import LocalServer, ServerPlan, serving_arguments
+from forebay_operator.worlds.local.server import STOP_GRACE_S, LocalServer, ServerPlan, serving_arguments
 from forebay_operator.worlds.local.surroundings import Surroundings
 from forebay_schema.addresses import ModelAddress, address_of_authority
 
@@ -33,7 +33,6 @@ _ROUTABLE: Final = re.compile(r"[A-Za-z0-9](?:[-._A-Za-z0-9]{0,251}[A-Za-z0-9])?
 _LOOK_S: Final = 0.5
 _PAGE_TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
 _BACKOFF_S: Final = 5.0
-_STOP_GRACE_S: Final = 5.0
 
 
 class TritonRepository:
@@ -54,13 +53,13 @@ class TritonRepository:
         work = functools.partial(self._run, self._http)
         self._task = asyncio.ensure_future(keep_going(self._folder.name, work, self._around.tell))
 
-    async def close(self) -> None:
-        """End the server."""
+    async def close(self, grace_s: float = STOP_GRACE_S) -> None:
+        """End the server, within the grace."""
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if self._server:
-            await self._server.stop(_STOP_GRACE_S)
+            await self._server.stop(grace_s)
         if self._http:
             await self._http.close()
 
