@@ -46,7 +46,7 @@ demo: venv ## From nothing to a served model and a traffic peak, in about a minu
 
 # A few tests by name are not to wait for a build that takes minutes: they are skipped if they need it.
 test: venv $(if $(ARGS),,cluster-assets) ## Run every test
-	@$(BIN)/pytest $(if $(ARGS),,-n 2 --dist loadfile --no-loadscope-reorder) $(ARGS)
+	@$(BIN)/pytest $(if $(ARGS),,-n 3 --dist loadfile --no-loadscope-reorder) $(ARGS)
 
 test-gpu: venv ## Run the tests that need an NVIDIA GPU (says so where there is none)
 	@$(BIN)/pytest -m gpu -rs $(ARGS)
