@@ -1,9 +1,11 @@
-"""Where a surge waits: `python bench/surge.py [--rounds 3] [--ways servers,gateway] [--shapes 64B,600KB]`.
+"""Where a surge waits: `python bench/surge.py [--rounds 3] [--ways servers,gateway] [--shapes step,unequal,600KB]`.
 
-Two servers of unequal speed behind the real gateway take a load that grows fivefold; a third server joins while requests
-queue. They wait in the servers; or at the gateway (`--hold-surges`), which lets go what keeps servers busy; or, where a way is
+Two servers of unequal speed behind the real gateway take a load that grows fivefold, to one and a half times what they do. In
+a *step* a third server joins while requests queue, with *unequal* ones none does, and with 600 KB all servers are slower.
+Requests wait in the servers; or at the gateway (`--hold-surges`), which lets go what keeps servers busy; or, where a way is
 a number, a server takes so many (`maxQueueSize`) and no more, answers others with the retry answer, and the gateway holds
-them for whichever server has room first. Rounds take turns.
+them for whichever server has room first. Rounds take turns. The way *ideal* is none of Forebay's: it is calculated, and says
+what requests would wait if each server took the first of one queue whenever it is free, and nothing else took time.
 
 Servers compute at a simulated device's pace, so that three of them fit on few cores. The client sends at fixed times whatever
 was answered (an open loop), so a wait is counted from when the request should have been sent.
@@ -13,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import functools
+import heapq
 import os
 import statistics
 import sys
@@ -35,8 +38,8 @@ from runtime_servers import Server, running_server, wait_for
 
 MODEL: Final = "surge"
 BATCH: Final = 8
-PACES: Final = ("20ms+2ms", "40ms+4ms", "20ms+2ms")
-"""Of the servers: 222, 111 and 222 requests a second at most. The third joins late."""
+PACES: Final = ((20, 2), (40, 4), (20, 2))
+"""Of the servers: milliseconds of a batch and of each request in it; 222, 111 and 222 a second. The third joins late."""
 HOLD: Final = HoldLimits(bytes=1 << 40, seconds=600)
 HTTP_OK: Final = 200
 
@@ -49,13 +52,21 @@ class Shape:
     width: int
     before: float
     surge: float
+    slower: int = 1
+    """How much longer than `PACES` its servers take."""
+    surge_s: float = 6.0
+    joins: bool = True
 
 
-SHAPES: Final = {"64B": Shape("64 bytes", 16, 100.0, 500.0), "600KB": Shape("600 KB", 150_000, 30.0, 150.0)}
+SHAPES: Final = {
+    "step": Shape("64 bytes, one joins", 16, 100.0, 500.0),
+    "unequal": Shape("64 bytes", 16, 100.0, 500.0, surge_s=4.0, joins=False),
+    "600KB": Shape("600 KB, one joins", 150_000, 25.0, 125.0, slower=4),
+}
 SERVERS: Final = "servers"
 GATEWAY: Final = "gateway"
+IDEAL: Final = "ideal"
 BEFORE_S: Final = 2.0
-SURGE_S: Final = 6.0
 JOINS_S: Final = 4.0
 """When the third server joins, from the beginning."""
 
@@ -67,8 +78,8 @@ class Round:
     failed: int
     drained_s: float
     """From the surge's end until everything was answered."""
-    cpu_ms: float
-    """Of Envoy, gateway and servers for each request."""
+    cpu_ms: Sequence[float] = (0.0, 0.0, 0.0)
+    """Of the gateway's own process, of Envoy and of the servers, for each request."""
 
 
 class Client:
@@ -105,6 +116,29 @@ class Client:
             writer.close()
 
 
+def times(shape: Shape) -> Generator[tuple[float, bool]]:
+    """When each request is due, from the beginning, and whether it is of the surge."""
+    yield from ((number / shape.before, False) for number in range(int(shape.before * BEFORE_S)))
+    yield from ((BEFORE_S + number / shape.surge, True) for number in range(int(shape.surge * shape.surge_s)))
+
+
+def ideal(shape: Shape) -> Round:
+    """A round in which every server takes the first of one queue whenever it is free."""
+    due = [at for at, _ in times(shape)]
+    free = [(0.0, 0), (0.0, 1), *([(JOINS_S, 2)] if shape.joins else [])]
+    answered = list[float]()
+    while len(answered) < len(due):
+        at, server = heapq.heappop(free)
+        begins = max(at, due[len(answered)])
+        batch = sum(each <= begins for each in due[len(answered) : len(answered) + BATCH])
+        base, more = PACES[server]
+        ends = begins + shape.slower * (base + more * batch) / 1000
+        answered += [ends] * batch
+        heapq.heappush(free, (ends, server))
+    waits = [end - at for (at, is_surge), end in zip(times(shape), answered, strict=True) if is_surge]
+    return Round(sorted(waits), 0, max(answered) - BEFORE_S - shape.surge_s)
+
+
 class Load:
     """One round's requests, and what became of them."""
 
@@ -118,16 +152,11 @@ class Load:
         """Send all, and return the seconds from the surge's end until everything was answered."""
         began = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
-            for due, is_surge in self._times():
+            for due, is_surge in times(self._shape):
                 await asyncio.sleep(began + due - time.perf_counter())
                 tasks.create_task(self._ask(began + due, is_surge=is_surge))
         self._client.close()
-        return time.perf_counter() - began - BEFORE_S - SURGE_S
-
-    def _times(self) -> Generator[tuple[float, bool]]:
-        before, surge = self._shape.before, self._shape.surge
-        yield from ((number / before, False) for number in range(int(before * BEFORE_S)))
-        yield from ((BEFORE_S + number / surge, True) for number in range(int(surge * SURGE_S)))
+        return time.perf_counter() - began - BEFORE_S - self._shape.surge_s
 
     async def _ask(self, due: float, *, is_surge: bool) -> None:
         is_well = await self._client.ask()
@@ -148,23 +177,25 @@ class Site:
         endpoints = [Endpoint(host="127.0.0.1", http=each.http, grpc=each.grpc) for each in self._servers[:count]]
         self._gateway.route(routed(MODEL, *endpoints, hold=HOLD))
 
-    def cpu_s(self) -> float:
+    def cpu_s(self) -> tuple[float, float, float]:
+        """Of the gateway's own process, of Envoy and of the servers, so far."""
         assert self._gateway.process is not None
-        pids = [self._gateway.process.pid, self._gateway.envoy_pid, *(each.process.pid for each in self._servers)]
-        return sum(map(_cpu_s, pids))
+        servers = sum(_cpu_s(each.process.pid) for each in self._servers)
+        return _cpu_s(self._gateway.process.pid), _cpu_s(self._gateway.envoy_pid), servers
 
     def round(self, shape: Shape) -> Round:
         self.route(2)
         before = self.cpu_s()
         load, drained = _run(self._surge(shape))
-        cpu = self.cpu_s() - before
-        return Round(sorted(load.waits), load.failed, drained, 1e3 * cpu / len(load.waits))
+        cpu_ms = [1e3 * (now - then) / len(load.waits) for then, now in zip(before, self.cpu_s(), strict=True)]
+        return Round(sorted(load.waits), load.failed, drained, cpu_ms)
 
     async def _surge(self, shape: Shape) -> tuple[Load, float]:
         load = Load(Client(self._gateway.http_port, shape), shape)
         running = asyncio.ensure_future(load.run())
         await asyncio.sleep(JOINS_S)
-        await asyncio.to_thread(self.route, 3)
+        if shape.joins:
+            await asyncio.to_thread(self.route, 3)
         return load, await running
 
 
@@ -176,6 +207,11 @@ def _run(work: Coroutine[Any, Any, tuple[Load, float]]) -> tuple[Load, float]:
 def _cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _pace(shape: Shape, server: int) -> str:
+    base, more = (shape.slower * each for each in PACES[server])
+    return f"{base}ms+{more}ms"
 
 
 def is_ready(server: Server) -> bool:
@@ -194,10 +230,10 @@ def site(shape: Shape, way: str) -> Generator[Site]:
             stack.enter_context(
                 running_server(
                     folder / f"server-{number}",
-                    *("--model-repository", str(folder / "models"), "--device", f"simulated:16Gi,pace={pace}"),
+                    *("--model-repository", str(folder / "models"), "--device", f"simulated:16Gi,pace={_pace(shape, number)}"),
                 )
             )
-            for number, pace in enumerate(PACES)
+            for number in range(len(PACES))
         ]
         for server in servers:
             wait_for(functools.partial(is_ready, server), "the model is loaded")
@@ -221,7 +257,7 @@ def show(shape: Shape, way: str, rounds: Sequence[Round]) -> None:
         f"{median([statistics.fmean(each.waits) for each in rounds]):.2f} s",
         f"{median([each.waits[-1] for each in rounds]):.2f} s",
         f"{median([each.drained_s for each in rounds]):.2f} s",
-        f"{median([each.cpu_ms for each in rounds]):.2f} ms",
+        *(f"{median([each.cpu_ms[part] for each in rounds]):.2f} ms" for part in range(3)),
         str(sum(each.failed for each in rounds)),
     )
     print(f"| {' | '.join(cells)} |", flush=True)
@@ -230,19 +266,21 @@ def show(shape: Shape, way: str, rounds: Sequence[Round]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ways", default=f"{SERVERS},{GATEWAY}", help=f"{SERVERS}, {GATEWAY}, or a server's limit")
+    parser.add_argument(
+        "--ways", default=f"{IDEAL},{SERVERS},{GATEWAY}", help=f"{SERVERS}, {GATEWAY}, {IDEAL}, or a server's limit"
+    )
     parser.add_argument("--shapes", default=",".join(SHAPES))
     given = parser.parse_args()
     ways = given.ways.split(",")
-    print("| request | waits in | wait p50 | p99 | mean | longest | drained after | CPU each | failed |")
-    print("|---" * 9 + "|")
+    print("| request | waits in | p50 | p99 | mean | longest | drained after | CPU each: gateway | Envoy | servers | failed |")
+    print("|---" * 11 + "|")
     for shape in (SHAPES[name] for name in given.shapes.split(",")):
         with contextlib.ExitStack() as stack:
-            sites = {way: stack.enter_context(site(shape, way)) for way in ways}
-            rounds: dict[str, list[Round]] = {way: [] for way in ways}
+            sites = {way: stack.enter_context(site(shape, way)) for way in ways if way != IDEAL}
+            rounds: dict[str, list[Round]] = {way: [ideal(shape)] if way == IDEAL else [] for way in ways}
             for _ in range(given.rounds):
-                for way in ways:
-                    rounds[way].append(sites[way].round(shape))
+                for way, each in sites.items():
+                    rounds[way].append(each.round(shape))
             for way in ways:
                 show(shape, way, rounds[way])
 
