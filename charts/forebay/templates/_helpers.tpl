@@ -259,13 +259,19 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{- /* Annotations of pods: theirs, and where Prometheus goes by annotations what they do not say of that. Argument: context, values, port. */ -}}
+{{- /* Annotations of pods: theirs, and what they do not say themselves of being scraped and of their volumes. Argument: context,
+values, port (0: nothing is scraped), volumes of their own that are emptyDirs. */ -}}
 {{- define "forebay.podAnnotations" -}}
+{{- $values := index . 1 -}}
 {{- $scraped := dict -}}
-{{- if (index . 0).Values.monitoring.annotations -}}
+{{- if and (index . 0).Values.monitoring.annotations (index . 2) -}}
 {{- $scraped = include "forebay.scrapeAnnotations" (index . 2) | fromYaml -}}
 {{- end -}}
-{{- merge (deepCopy (index . 1).podAnnotations) $scraped | toYaml -}}
+{{- $volumes := index . 3 -}}
+{{- range $values.extraVolumes }}{{ if hasKey . "emptyDir" }}{{ $volumes = append $volumes .name }}{{ end }}{{ end -}}
+{{- /* Nothing in them is worth keeping: they keep no cluster autoscaler from taking their node away. */ -}}
+{{- $disposable := dict "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes" (join "," $volumes) -}}
+{{- merge (deepCopy $values.podAnnotations) $scraped $disposable | toYaml -}}
 {{- end -}}
 
 {{- define "forebay.scrapeAnnotations" -}}

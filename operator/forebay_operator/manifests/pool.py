@@ -152,6 +152,8 @@ def _container(pool: Pool, installation: Installation, changes: Json) -> Json:
         "startupProbe": _probe("/v2/health/live", period_s=1, failures=600),
         "readinessProbe": _probe("/v2/health/ready", period_s=2, failures=3),
         "livenessProbe": _probe("/v2/health/live", period_s=10, failures=6),
+        # What a server that ends again and again wrote last is told by its pod.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": security.container(),
         "volumeMounts": [*mounts, *settings.mounts],
     }
@@ -241,10 +243,15 @@ def _tolerations(device: DeviceClass) -> list[Json]:
     return [{"key": GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"}] if device.kind == "gpu" else []
 
 
+def _secret_mode(installation: Installation) -> int:
+    """Who reads it: the group of volumes, or everyone in the pod where the cluster sets none."""
+    return 0o444 if installation.pod_user.group_of_volumes is None else 0o440
+
+
 def _volumes(installation: Installation) -> list[Json]:
     volumes: list[Json] = [
         {"name": "scratch", "emptyDir": {"sizeLimit": canonical(installation.servers.scratch)}},
-        {"name": "token", "secret": {"secretName": names.TOKEN_SECRET}},
+        {"name": "token", "secret": {"secretName": names.TOKEN_SECRET, "defaultMode": _secret_mode(installation)}},
         *installation.servers.volumes,
     ]
     if installation.store.claim:

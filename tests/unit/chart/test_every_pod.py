@@ -13,6 +13,8 @@ from kubernetes_builders import GPU, a_pool
 
 READS_THE_API_SERVER = ("operator", "gateway")
 _JOB = f"forebay-convert-{'c' * 16}-1"
+_AUTOSCALER = "cluster-autoscaler.kubernetes.io"
+_OUR_SECRETS = ("keys", "store-credentials", "store-reading-credentials", "token")
 _SAFE_VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim", "downwardAPI"}
 
 
@@ -91,6 +93,27 @@ def _is_probed(pod: Json) -> bool:
     return not _runs_on(pod) or all(each.keys() >= probes for each in pod["spec"]["containers"])
 
 
+def _says_why_it_ended(pod: Json) -> bool:
+    """`kubectl describe` shows the last lines of its log."""
+    return all(each.get("terminationMessagePolicy") == "FallbackToLogsOnError" for each in containers(pod))
+
+
+def _keeps_no_node_from_being_taken_away(pod: Json) -> bool:
+    """Cluster autoscalers leave nodes alone whose pods have an emptyDir, unless these say that it does not matter. What a
+    conversion has done would be lost."""
+    annotations = pod["metadata"]["annotations"]
+    disposable = annotations.get(f"{_AUTOSCALER}/safe-to-evict-local-volumes", "").split(",")
+    local = [volume["name"] for volume in pod["spec"]["volumes"] if "emptyDir" in volume]
+    return sorted(disposable) == sorted(local) if _runs_on(pod) else annotations[f"{_AUTOSCALER}/safe-to-evict"] == "false"
+
+
+def _shows_secrets_to_its_user_only(pod: Json) -> bool:
+    """By the group of its volumes, where the cluster sets one."""
+    may_read = 0o440 if "fsGroup" in pod["spec"]["securityContext"] else 0o444
+    modes = [volume["secret"].get("defaultMode") for volume in pod["spec"]["volumes"] if volume["name"] in _OUR_SECRETS]
+    return all(mode == may_read for mode in modes)
+
+
 def _is_spread_over_nodes(pod: Json) -> bool:
     spec = pod["spec"]
     selected = [each["labelSelector"]["matchLabels"].items() for each in spec.get("topologySpreadConstraints", [])]
@@ -118,6 +141,9 @@ RULES: tuple[Callable[[Json], bool], ...] = (
     _says_when_images_are_pulled,
     _names_an_image_that_is_not_just_the_latest,
     _is_probed,
+    _says_why_it_ended,
+    _keeps_no_node_from_being_taken_away,
+    _shows_secrets_to_its_user_only,
     _is_spread_over_nodes,
     _is_labelled_as_recommended,
 )

@@ -33,7 +33,7 @@ servers:
   {{- end }}
   gpuRuntimeClass: {{ .Values.servers.runtimeClassName | quote }}
   podAnnotations:
-    {{- include "forebay.podAnnotations" (list . .Values.servers 8002) | nindent 4 }}
+    {{- include "forebay.podAnnotations" (list . .Values.servers 8002 (list "scratch")) | nindent 4 }}
 conversions:
   image: {{ include "forebay.image" (list . .Values.images.convertSklearn) }}
   images:
@@ -43,7 +43,8 @@ conversions:
     {{- end }}
   {{- include "forebay.podsConfig" (list . .Values.conversions "conversions") | nindent 2 }}
   podAnnotations:
-    {{- toYaml .Values.conversions.podAnnotations | nindent 4 }}
+    # Its work would be lost, and it does not take long.
+    {{- merge (deepCopy .Values.conversions.podAnnotations) (dict "cluster-autoscaler.kubernetes.io/safe-to-evict" "false") | toYaml | nindent 4 }}
   work: {{ .Values.conversions.work | quote }}
   seconds: {{ .Values.conversions.seconds }}
   trustSource: {{ .Values.conversions.trustSource }}
