@@ -269,6 +269,12 @@ def test_repository_control_needs_the_token_and_inference_does_not(tmp_path: Pat
         assert guarded.index() == {("m", "1"): "READY"}
         assert guarded.unload("m", UnloadOrder(forebay_version=1, forebay_sequence=2)).status == 403
 
+        token.write_text("another\n")
+        renewed = {REPOSITORY_TOKEN: "another"}
+        leave = UnloadOrder(forebay_version=1, forebay_sequence=3)
+        wait_for(lambda: guarded.unload("m", leave, headers=renewed).status == 200, "the token that took its place opens")
+        assert guarded.unload("m", leave, headers={REPOSITORY_TOKEN: "secret"}).status == 403
+
 
 def test_plain_triton_calls_load_and_unload_from_the_repository(model_repository: Path, tmp_path: Path) -> None:
     arguments = ("--model-control-mode", "explicit", "--model-repository", str(model_repository), "--load-model", "two")

@@ -1,7 +1,6 @@
 """Everything of `inference.GRPCInferenceService` but inference. Handlers run in grpcio's threads, their work in the loop."""
 
 import asyncio
-import hmac
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from forebay_runtime.protocol.errors import (
 )
 from forebay_runtime.protocol.triton_messages import service
 from forebay_runtime.server import grpc_status
+from forebay_runtime.server.repository_token import RepositoryToken
 from forebay_runtime.service import descriptions, repository_orders
 from forebay_runtime.service.data_plane import DataPlane, version_of
 from forebay_runtime.service.loaded_version import LoadedVersion
@@ -34,7 +34,7 @@ Handler = Callable[[Any, Any], Awaitable[Any]]
 
 class GrpcApi:
     def __init__(
-        self, data_plane: DataPlane, control: RepositoryControl, *, token: str, loop: asyncio.AbstractEventLoop
+        self, data_plane: DataPlane, control: RepositoryControl, *, token: RepositoryToken, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._data_plane = data_plane
         self._control = control
@@ -132,7 +132,7 @@ class GrpcApi:
 
     def _check_token(self, metadata: Any) -> None:
         given = next((value for key, value in metadata if key == headers.REPOSITORY_TOKEN), "")
-        if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
+        if not self._token.opens(given):
             raise RestrictedError(f"This protocol is restricted, expecting header '{headers.REPOSITORY_TOKEN}'")
 
 

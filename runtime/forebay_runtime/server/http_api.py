@@ -1,7 +1,6 @@
 """HTTP requests answered: the v2 protocol with Triton's extensions."""
 
 import asyncio
-import hmac
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
@@ -23,6 +22,7 @@ from forebay_runtime.protocol.signature import longest_json
 from forebay_runtime.server.http_connection import Exchange
 from forebay_runtime.server.http_routes import Handler, match
 from forebay_runtime.server.large_requests import LARGE, LargeRequests
+from forebay_runtime.server.repository_token import RepositoryToken
 from forebay_runtime.server.work_threads import WorkThreads
 from forebay_runtime.service import descriptions, repository_orders
 from forebay_runtime.service.data_plane import DIRECT, DataPlane, GatewayHeaders, version_of
@@ -66,7 +66,7 @@ class HttpApi:
         control: RepositoryControl,
         large: LargeRequests,
         *,
-        token: str,
+        token: RepositoryToken,
         max_body_bytes: int,
     ) -> None:
         self._data_plane = data_plane
@@ -156,7 +156,7 @@ class HttpApi:
 
     def _check_token(self, exchange: Exchange) -> None:
         given = exchange.head.headers.get(headers.REPOSITORY_TOKEN, "")
-        if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
+        if not self._token.opens(given):
             raise RestrictedError(f"This API is restricted, expecting header '{headers.REPOSITORY_TOKEN}'")
 
     def _check_stays(self) -> None:

@@ -24,6 +24,7 @@ from forebay_runtime.server.http_api import HttpApi
 from forebay_runtime.server.http_connection import HttpConnection, HttpService
 from forebay_runtime.server.large_requests import LargeRequests
 from forebay_runtime.server.metrics_page import MetricsApi
+from forebay_runtime.server.repository_token import RepositoryToken
 from forebay_runtime.service.data_plane import DataPlane
 from forebay_runtime.service.loading import Loader
 from forebay_runtime.service.model_store import ModelStore
@@ -125,7 +126,7 @@ async def run(settings: Settings) -> None:
         loader = Loader(device, settings.warm_up_timeout_s, runs)
         control = _control(settings, scratch, store, loader)
         listeners = Listeners(memory)
-        token = settings.repository_token_file.read_text(encoding="utf-8").strip() if settings.repository_token_file else ""
+        token = RepositoryToken(settings.repository_token_file)
         large = LargeRequests()
         api = HttpApi(data_plane, control, large, token=token, max_body_bytes=settings.http_max_input_size)
         http = await listeners.listen(api, settings.http_address, settings.http_port)
