@@ -1,7 +1,17 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forebay_operator.domain.snapshot import Holding, HoldingPhase
-from forebay_operator.worlds.server_pages import MetricsPage, holdings_of, read_index, read_metrics, structure_of
+from forebay_operator.worlds.server_pages import (
+    MetricsPage,
+    PageReader,
+    Reading,
+    holdings_of,
+    read_index,
+    read_metrics,
+    structure_of,
+)
 from forebay_schema.repository import IndexEntry
 
 PAGE = b"""# HELP nv_inference_pending_request_count Instantaneous number of pending requests
@@ -19,7 +29,19 @@ forebay_model_info{model="digits",version="2",digest="abc",provider="CPUExecutio
 forebay_device_memory_total_bytes{kind="simulated",name="simulated"} 1.7179869184e+10
 forebay_server_draining 0
 """
+INDEX = b'[{"name": "digits", "version": "2", "state": "READY"}]'
 READY = IndexEntry(name="digits", version="2", state="READY")
+_indices = st.sampled_from([INDEX, INDEX.replace(b"READY", b"LOADING"), INDEX.replace(b'"2"', b'"3"'), b"[]", b"{}", b"["])
+_lines = st.sampled_from(
+    [
+        *PAGE.splitlines(),
+        b'nv_inference_pending_request_count{model="digits",version="2"} 8',
+        b'nv_inference_pending_request_count{model="digits",version="2"} many',
+        b'forebay_model_info{model="digits",version="3",digest="def",provider="CPUExecutionProvider"} 1',
+        b"forebay_server_draining 1",
+    ]
+)
+_metrics = st.just(PAGE) | st.lists(_lines, max_size=6).map(b"\n".join)
 
 
 def test_a_ready_version_has_the_figures_of_the_metrics_page() -> None:
@@ -105,3 +127,34 @@ def test_figures_alone_do_not_change_the_structure_of_what_is_held() -> None:
 
     assert structure_of(idle) == structure_of(busy)
     assert structure_of(loading) != structure_of(busy)
+
+
+@given(st.lists(st.tuples(_indices, _metrics), max_size=8))
+def test_a_reader_says_of_any_pages_what_they_say_by_themselves(pages: list[tuple[bytes, bytes]]) -> None:
+    reader = PageReader()
+    for index, metrics in pages:
+        assert _read_again(reader, index, metrics) == _read_anew(index, metrics)
+
+
+def test_what_nobody_asks_for_is_no_other_reading() -> None:
+    reader = PageReader()
+    first = reader.read(INDEX, PAGE)
+
+    assert reader.read(INDEX, PAGE.replace(b"123456", b"123457")) is first
+    assert reader.read(INDEX, PAGE.replace(b"} 40", b"} 41")) is not first
+
+
+def _read_again(reader: PageReader, index: bytes, metrics: bytes) -> Reading | None:
+    try:
+        return reader.read(index, metrics)
+    except ValueError:
+        return None
+
+
+def _read_anew(index: bytes, metrics: bytes) -> Reading | None:
+    """As pages are read that are read once."""
+    try:
+        page = read_metrics(metrics)
+        return Reading(holdings_of(read_index(index), page), page.draining)
+    except ValueError:
+        return None

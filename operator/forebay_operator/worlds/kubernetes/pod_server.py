@@ -13,17 +13,9 @@ from forebay_operator.worlds.kubernetes import pods
 from forebay_operator.worlds.kubernetes.page_client import PageConnection, request
 from forebay_operator.worlds.kubernetes.store import Seen
 from forebay_operator.worlds.orders import Contact, Orders
-from forebay_operator.worlds.server_pages import (
-    LOST_AFTER_S,
-    MetricsPage,
-    holdings_of,
-    read_index,
-    read_metrics,
-    structure_of,
-)
+from forebay_operator.worlds.server_pages import LOST_AFTER_S, PageReader, Reading, structure_of
 from forebay_schema.headers import REPOSITORY_TOKEN
 from forebay_schema.network import authority, bracketed
-from forebay_schema.repository import IndexEntry
 
 _CONNECT_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.2
@@ -59,10 +51,9 @@ class PodServer:
         self._orders = Orders(contact)
         self._endpoint: Endpoint | None = None
         self._pages: dict[str, _Page] = {}
-        self._index: tuple[bytes, tuple[IndexEntry, ...]] = (b"", ())
-        self._structure = structure_of(())
+        self._reader = PageReader()
+        self._reading = Reading()
         self._heard_at: float | None = None
-        self._draining = False
         self._pause_s = _FIRST_PAUSE_S
         self._quiet_until = 0.0
 
@@ -125,7 +116,7 @@ class PodServer:
         self._close_pages()
 
     def _phase(self) -> tuple[ServerPhase, str]:
-        if self._pod.is_going or self._draining:
+        if self._pod.is_going or self._reading.draining:
             return ServerPhase.DRAINING, ""
         if self._heard_at is None:
             return ServerPhase.STARTING, pods.hindrance(self._pod)
@@ -176,28 +167,30 @@ class PodServer:
         index, metrics = self._pages["index"].body, self._pages["metrics"].body
         if index is None or metrics is None:
             return
+        for each in self._pages.values():
+            each.body = None
         try:
-            for each in self._pages.values():
-                each.body = None
-            if index != self._index[0]:
-                self._index = (index, read_index(index))
-            page = read_metrics(metrics)
+            reading = self._reader.read(index, metrics)
         except ValueError:
             self._be_quiet()
             return
-        self._conclude(page)
+        self._conclude(reading)
 
-    def _conclude(self, page: MetricsPage) -> None:
-        was_silent = self._heard_at is None or self._is_lost()
+    def _conclude(self, reading: Reading) -> None:
+        news = self._heard_at is None or self._is_lost() or self._is_news(reading)
         self._heard_at = self._contact.now()
-        holdings = holdings_of(self._index[1], page)
-        self._orders.pages_show(holdings)
+        self._reading = reading
+        self._orders.pages_show(reading.holdings)
         self.settled = True
-        structure = structure_of(holdings)
-        news = was_silent or page.draining != self._draining or structure != self._structure
-        self._draining, self._structure = page.draining, structure
         if news:
             self._changed()
+
+    def _is_news(self, reading: Reading) -> bool:
+        """Whether more than figures are others than at the last look."""
+        before = self._reading
+        if reading is before:
+            return False
+        return reading.draining != before.draining or structure_of(reading.holdings) != structure_of(before.holdings)
 
     def _is_lost(self) -> bool:
         return self._heard_at is not None and self._contact.now() - self._heard_at > LOST_AFTER_S
