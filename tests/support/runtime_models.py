@@ -65,6 +65,17 @@ def texts_model() -> bytes:
     )
 
 
+def repeated_text_model(times: int = 1 << 21) -> bytes:
+    """Each row of text as often; BYTES [-1, -1] to BYTES [-1, times as many]."""
+    shape = ["batch", "n"]
+    return _model(
+        [helper.make_node("Tile", ["text", "times"], ["repeated"])],
+        [helper.make_tensor_value_info("text", TensorProto.STRING, shape)],
+        [helper.make_tensor_value_info("repeated", TensorProto.STRING, ["batch", "m"])],
+        [helper.make_tensor("times", TensorProto.INT64, [2], [1, times])],
+    )
+
+
 def open_model() -> bytes:
     """y = |x|; FP32 [-1, -1]."""
     return _model(
