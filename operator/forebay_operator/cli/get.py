@@ -41,7 +41,7 @@ def _list(connection: Connection, namespace: str | None) -> None:
     if not objects:
         where = f" in namespace {namespace}" if namespace else ""
         print(f"There is no ModelDeployment{where}: `forebay apply FILE` adds one.")  # noqa: T201
-    elif not objects_table(objects, datetime.now(UTC)).show(Console()):
+    elif not objects_table(objects, datetime.now(UTC), namespace).show(Console()):
         print("The whole of a summary: `forebay get NAME`; why it is so: `forebay explain NAME`.")  # noqa: T201
 
 
@@ -71,7 +71,7 @@ def _facts(details: Details) -> list[tuple[str, str]]:
         ("source", _short(shown["spec"]["model"]["source"]["uri"])),
         ("file", details.origin),
         ("revision", str(status.get("revision", ""))),
-        ("replicas", f"{status.get('readyReplicas', 0)} of {status.get('replicas', 0)} ready"),
+        ("replicas", f"{status.get('readyReplicas', 0)} ready, {status.get('scaling', {}).get('wanted', 0)} wanted"),
         ("artifact", f"{artifact['digest'][:12]} by {artifact.get('convertedWith', '?')}" if artifact else ""),
         ("footprint", f"{bytes_text(footprint['bytes'])}, {footprint['source']}" if footprint else ""),
         ("provider", status.get("provider", "")),

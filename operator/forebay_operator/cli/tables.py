@@ -44,14 +44,14 @@ class Rows:
         return True
 
 
-def objects_table(objects: Sequence[dict[str, Any]], now: datetime) -> Rows:
-    """What `forebay get` lists: the columns that `kubectl get mdep` has."""
-    headings = ["NAME", "READY", "REPLICAS", "QUEUE", "REVISION", "AGE", "SUMMARY"]
-    namespaces = {shown["metadata"].get("namespace", "default") for shown in objects}
+def objects_table(objects: Sequence[dict[str, Any]], now: datetime, namespace: str | None = None) -> Rows:
+    """What `forebay get` lists: the columns that `kubectl get mdep` has, and the summary. `namespace`: that all of them are
+    of, as was asked for; None: each may be of another."""
+    headings = ["NAME", "READY", "WANTED", "REPLICAS", "QUEUE", "AGE", "SUMMARY"]
     rows = [_object_row(shown, now) for shown in objects]
-    if namespaces <= {"default"}:
-        return Rows(headings, rows)
     spaces = [shown["metadata"].get("namespace", "default") for shown in objects]
+    if namespace is not None or set(spaces) <= {"default"}:
+        return Rows(headings, rows)
     return Rows(["NAMESPACE", *headings], [[space, *row] for space, row in zip(spaces, rows, strict=True)])
 
 
@@ -71,10 +71,10 @@ def _object_row(shown: dict[str, Any], now: datetime) -> list[str]:
     scaling = status.get("scaling", {})
     return [
         shown["metadata"]["name"],
-        str(status.get("readyReplicas", 0)),
-        str(status.get("replicas", 0)),
+        next((said["status"] for said in status.get("conditions", []) if said["type"] == "Ready"), "-"),
+        str(scaling.get("wanted", "-")),
+        str(status.get("readyReplicas", "-")),
         f"{scaling['queueDepth']:g}" if "queueDepth" in scaling else "-",
-        str(status.get("revision", "-")),
         age(shown["metadata"].get("creationTimestamp"), now),
         " ".join(status.get("summary", "Not looked at yet.").split()),
     ]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from forebay_operator.domain.assessment import Assessment
 from forebay_operator.domain.conversions import ConversionState, Preparation
 from forebay_operator.domain.failures import VersionFailures
 from forebay_operator.domain.fleet import takes_orders
@@ -89,7 +90,15 @@ def _no_room(outcome: Outcome) -> Obstacle:
     reason = _lowered(outcome.target.reason)
     if ":" in reason:
         return Obstacle("NoRoom", reason)
-    return Obstacle("NoRoom", f"{reason}: free memory, lower maxReplicas, or add a device")
+    return Obstacle("NoRoom", f"{reason}: {_making_room(outcome.assessment)}")
+
+
+def _making_room(assessment: Assessment) -> str:
+    """What to do, by the name of the field that asks for the replicas; one replica cannot be fewer."""
+    if assessment.scaling.wanted <= 1:
+        return "free memory or add a device"
+    field = "replicas" if assessment.sight.deployment.spec.autoscaling is None else "maxReplicas"
+    return f"free memory, lower {field}, or add a device"
 
 
 def _waiting(outcome: Outcome) -> Obstacle:

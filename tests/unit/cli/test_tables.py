@@ -1,8 +1,10 @@
 import io
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 
 from forebay_operator.cli.tables import age, objects_table
@@ -18,16 +20,25 @@ def an_object(namespace: str = "default") -> dict[str, Any]:
             "replicas": 3,
             "revision": 4,
             "summary": "Ready [2 of 3].",
-            "scaling": {"queueDepth": 1.5},
+            "scaling": {"queueDepth": 1.5, "wanted": 3},
+            "conditions": [{"type": "Placed", "status": "False"}, {"type": "Ready", "status": "True"}],
         },
     }
 
 
 def test_a_table_has_what_kubectl_would_show() -> None:
     assert objects_table([an_object()], NOW).plain().splitlines() == [
-        "NAME    READY  REPLICAS  QUEUE  REVISION  AGE  SUMMARY",
-        "digits  2      3         1.5    4         60m  Ready [2 of 3].",
+        "NAME    READY  WANTED  REPLICAS  QUEUE  AGE  SUMMARY",
+        "digits  True   3       2         1.5    60m  Ready [2 of 3].",
     ]
+
+
+def test_the_columns_are_those_of_kubectl_and_the_summary() -> None:
+    definition = yaml.safe_load((Path(__file__).parents[3] / "crds" / "forebay.dev_modeldeployments.yaml").read_text())
+    (version,) = definition["spec"]["versions"]
+    shown_at_once = [each["name"] for each in version["additionalPrinterColumns"] if not each.get("priority")]
+
+    assert objects_table([an_object()], NOW).headings == ["NAME", *shown_at_once, "SUMMARY"]
 
 
 def test_namespaces_are_shown_where_there_are_others() -> None:
@@ -35,6 +46,10 @@ def test_namespaces_are_shown_where_there_are_others() -> None:
 
     assert table.headings[0] == "NAMESPACE"
     assert [row[0] for row in table.rows] == ["default", "team"]
+
+
+def test_the_one_namespace_that_was_asked_for_is_not_repeated() -> None:
+    assert objects_table([an_object("team")], NOW, "team").headings[0] == "NAME"
 
 
 def test_an_object_that_nobody_looked_at_yet_is_listed() -> None:

@@ -1,6 +1,7 @@
 """The whole step, in a world that does at once what it is told."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -239,6 +240,20 @@ def test_a_model_that_fits_no_device_is_told_the_numbers() -> None:
     assert condition(world, ConditionType.PLACED) == ("False", "NoRoom")
 
 
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [({"replicas": 3}, "replicas"), ({"autoscaling": Autoscaling(min_replicas=3, max_replicas=3)}, "maxReplicas")],
+    ids=["fixed", "scaled"],
+)
+def test_a_model_with_too_few_devices_is_told_which_field_to_lower(asked: dict[str, Any], field: str) -> None:
+    world = a_settled_world(a_spec(**asked), devices=2)
+
+    assert world.status().summary == (
+        "Ready: 2 of 3 replicas on 2 simulated GPUs; for the rest: there are 2 devices, with one replica each already: "
+        f"free memory, lower {field}, or add a device."
+    )
+
+
 def test_a_model_without_room_waits_and_is_told_why() -> None:
     big = a_spec("data:b", placement=Placement(memory_bytes=10 * GIB))
     world = a_world(a_deployment(OTHER, big), a_deployment(spec=replace(big, source=Source(uri="data:c"))), devices=1)
@@ -246,8 +261,7 @@ def test_a_model_without_room_waits_and_is_told_why() -> None:
     world.settle()
     assert world.ready() == [1]
     assert world.status(OTHER).summary == (
-        "Not ready: a replica needs 10.0 GiB, the only device has 6.0 GiB free: "
-        "free memory, lower maxReplicas, or add a device."
+        "Not ready: a replica needs 10.0 GiB, the only device has 6.0 GiB free: free memory or add a device."
     )
     world.change(DIGITS, stopped=True)
     world.settle()
