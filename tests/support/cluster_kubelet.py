@@ -2,8 +2,10 @@
 
 import base64
 import contextlib
+import ipaddress
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -20,15 +22,12 @@ _LOOK_S: Final = 0.15
 NODE: Final = "played"
 _SERVER: Final = "server"
 _CONVERSION: Final = "conversion"
-_lock = threading.Lock()
-_addresses = iter(range(2, 65_000))
+_ADDRESSES: Final = ipaddress.ip_network("127.64.0.0/10")
 
 
 def _address() -> str:
-    """A loopback address of its own: every pod has the same ports."""
-    with _lock:
-        number = next(_addresses)
-    return f"127.77.{number // 250}.{number % 250 + 1}"
+    """A loopback address of its own, as every pod has the same ports: drawn, as other processes play pods at the same time."""
+    return str(_ADDRESSES[random.SystemRandom().randrange(_ADDRESSES.num_addresses)])
 
 
 @dataclass
