@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,13 +101,16 @@ def plain_request(
 
 
 @contextmanager
-def running_server(folder: Path, *arguments: str, home: Path | None = None) -> Generator[Server]:
-    """A server on free ports with these arguments; `folder` takes its log and ready file. It ends with the block."""
+def running_server(folder: Path, *arguments: str, home: Path | None = None, within: Sequence[str] = ()) -> Generator[Server]:
+    """A server on free ports with these arguments; `folder` takes its log and ready file. It ends with the block.
+
+    `within`: what is to stand before its command.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     ready, log = folder / "ready.json", folder / "server.log"
     ready.unlink(missing_ok=True)
     command = [
-        *(sys.executable, "-m", "forebay_runtime"),
+        *(*within, sys.executable, "-m", "forebay_runtime"),
         *("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--ready-file", str(ready)),
         *arguments,
     ]

@@ -9,7 +9,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Generator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +18,10 @@ import fsspec
 
 from forebay_schema.digests import DIGEST_PATTERN
 from forebay_schema.documents import DocumentError
+from forebay_schema.logs import Logger
 from forebay_schema.manifest import MANIFEST_FILE, ArtifactFile, Manifest, address_of
 
+_log = Logger(__name__)
 _CHUNK: Final = 1 << 20
 _SILENCE_S: Final = 60.0
 _LEAST_PROGRESS: Final = 16 << 10
@@ -29,6 +31,10 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 class ArtifactError(RuntimeError):
     """An artifact that cannot be fetched, or is not what it should be."""
+
+
+class NoRoomError(ArtifactError):
+    """There is no room for the artifact on the scratch volume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,10 @@ class ArtifactCache:
             with self._lock:
                 self._in_use[digest] -= 1
 
-    def fetch(self, uri: str, digest: str) -> Artifact:
+    def fetch(self, uri: str, digest: str, held: frozenset[str] = frozenset()) -> Artifact:
         """The artifact with this digest, from here where it is whole, else from `uri`. Blocks; in any thread.
+
+        Where there is no room for it, others have to go that are neither `held` nor in use.
 
         Raises:
             ArtifactError: it cannot be fetched, or its files are not what the digest says.
@@ -75,18 +83,30 @@ class ArtifactCache:
         with self._lock:
             fetching = self._fetching[digest]
         with self.in_use(digest), fetching:
-            return self._fetch(uri, digest)
+            try:
+                return self._fetch(uri, digest)
+            except NoRoomError:
+                if not self._trim(held, limit_bytes=0):
+                    raise
+                return self._fetch(uri, digest)
 
     def trim(self, held: frozenset[str]) -> None:
         """Remove what is over the limit, not held and not in use, oldest first. Blocks; in any thread."""
+        try:
+            self._trim(held, self._limit_bytes)
+        except OSError as error:
+            _log.error("artifacts that are not needed cannot be removed", folder=str(self._folder), reason=str(error))
+
+    def _trim(self, held: frozenset[str], limit_bytes: int) -> int:
+        """The bytes that are free now."""
+        freed = 0
         with self._trimming:
             folders = sorted(self._folder.glob("*"), key=_changed)
-            excess = sum(_size(path) for path in folders) - self._limit_bytes
+            excess = sum(_size(path) for path in folders) - limit_bytes
             for path in folders:
-                if excess <= 0:
-                    return
-                if path.name not in held:
-                    excess -= self._remove_unused(path)
+                if freed < excess and path.name not in held:
+                    freed += self._remove_unused(path)
+        return freed
 
     def _remove_unused(self, folder: Path) -> int:
         """The bytes that are free now."""
@@ -103,15 +123,18 @@ class ArtifactCache:
 
     def _fetch(self, uri: str, digest: str) -> Artifact:
         target = self._folder / digest
-        if target.is_dir():
-            try:
-                artifact = _verified(target, digest)
-            except ArtifactError:
-                shutil.rmtree(target)
-            else:
-                target.touch()
-                return artifact
-        return self._download(uri, digest, target)
+        with _in_words(uri, self._folder.parent):
+            if target.is_dir():
+                try:
+                    artifact = _verified(target, digest)
+                except ArtifactError:
+                    shutil.rmtree(target)
+                else:
+                    # That it was wanted may be forgotten where nothing can be written any more.
+                    with suppress(OSError):
+                        target.touch()
+                    return artifact
+            return self._download(uri, digest, target)
 
     def _download(self, uri: str, digest: str, target: Path) -> Artifact:
         part = self._partial / uuid.uuid4().hex
@@ -126,19 +149,31 @@ class ArtifactCache:
         return _verified(target, digest)
 
 
+@contextmanager
+def _in_words(uri: str, scratch: Path) -> Generator[None]:
+    """What the system says of the scratch volume, or of a store that is a folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            where = f"in {scratch}: make room there, or give the server a larger scratch volume (--scratch)"
+            raise NoRoomError(f"there is no room left ({error.strerror}) for the artifact {uri} {where}") from None
+        if error.errno == errno.EROFS:
+            where = (
+                f"to {scratch}, which is mounted read-only: mount it so that the server may write, or name another (--scratch)"
+            )
+            raise ArtifactError(f"the artifact {uri} cannot be copied {where}") from None
+        raise ArtifactError(f"the artifact {uri} cannot be fetched: {error}") from None
+
+
 def _copy(uri: str, target: Path, silence_s: float) -> None:
     try:
         filesystem, root = fsspec.core.url_to_fs(uri)
         _get(filesystem, root, target / MANIFEST_FILE, silence_s)
         for file in _manifest(target).files:
             _get(filesystem, root, target / _plain_name(file), silence_s)
-    except ArtifactError:
+    except (ArtifactError, OSError):
         raise
-    except OSError as error:
-        if error.errno in _FULL:
-            where = f"in {target.parent.parent}: make room there, or give the server a larger scratch volume (--scratch)"
-            raise ArtifactError(f"there is no room left ({error.strerror}) for the artifact {uri} {where}") from None
-        raise ArtifactError(f"the artifact {uri} cannot be fetched: {error}") from None
     except Exception as error:
         # Each file system has exceptions of its own.
         raise ArtifactError(f"the artifact {uri} cannot be fetched: {error}") from None

@@ -135,11 +135,11 @@ class RepositoryControl:
             if self._store.slot(key).state is State.UNAVAILABLE:
                 # Of a load that failed, too: an order is obeyed when the index says so, and the failure is told no more.
                 self._store.advance(key, Event.UNLOAD_ORDERED, "unloaded")
-        digests = frozenset(held.order.forebay_digest for held in self._held.values())
-        await asyncio.to_thread(self._artifacts.trim, digests)
+        await asyncio.to_thread(self._artifacts.trim, self._digests())
 
     async def index(self) -> list[IndexRow]:
         """Versions that were ever asked for, and the repository's models that never were."""
+        self._state_file.catch_up()
         rows = self._store.index()
         if self._repository is None:
             return rows
@@ -163,6 +163,9 @@ class RepositoryControl:
 
     def _lock(self, key: VersionKey) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())
+
+    def _digests(self) -> frozenset[str]:
+        return frozenset(held.order.forebay_digest for held in self._held.values())
 
     def _save(self) -> None:
         seen = [
@@ -205,7 +208,8 @@ class RepositoryControl:
 
         async def footing() -> Footing:
             model_config.check_supported(config, held.model)
-            artifact = await asyncio.to_thread(self._artifacts.fetch, order.forebay_artifact, order.forebay_digest)
+            given = (order.forebay_artifact, order.forebay_digest, self._digests())
+            artifact = await asyncio.to_thread(self._artifacts.fetch, *given)
             return Footing(
                 key=held.key,
                 model_file=artifact.folder / MODEL_FILE,

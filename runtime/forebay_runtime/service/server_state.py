@@ -1,6 +1,7 @@
 """What a server was told to hold: kept on its scratch volume, so that it loads by itself after a restart."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -48,6 +49,7 @@ class StateFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._unwritten: ServerState | None = None
 
     def read(self) -> ServerState:
         """What was written last; nothing where there is no file, or none that can be read."""
@@ -60,6 +62,24 @@ class StateFile:
             return ServerState()
 
     def write(self, state: ServerState) -> None:
+        """Where that fails the server goes on: should it be started anew, whoever gives it orders gives them again."""
+        try:
+            self._write(state)
+        except OSError as error:
+            _log.error("what is held cannot be written down: make room", path=str(self._path), reason=str(error))
+            self._unwritten = state
+        else:
+            self._unwritten = None
+
+    def catch_up(self) -> None:
+        """To be called now and then: write what could not be written, as soon as it can."""
+        if self._unwritten is not None:
+            with suppress(OSError):
+                self._write(self._unwritten)
+                self._unwritten = None
+                _log.info("what is held is written down again", path=str(self._path))
+
+    def _write(self, state: ServerState) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         part = self._path.with_suffix(".part")
         with part.open("w", encoding="utf-8") as file:
