@@ -54,6 +54,8 @@ def job(action: StartConversion, order: ConversionOrder, owners: Iterable[Owner]
             "annotations": annotations,
             **owned_by(named),
         },
+        # No `ttlSecondsAfterFinished`: it holds the only copy of its result until an operator has put that into a status, and
+        # is deleted then. One that failed stays for who wants to read its log, until it is tried again.
         "spec": {
             # The control step decides what is tried again, and when.
             "backoffLimit": 0,

@@ -54,12 +54,12 @@ def test_a_conversion_belongs_to_every_model_that_asks_for_it_and_to_no_other() 
 
 def test_the_oldest_models_of_a_namespace_own_what_all_of_them_use() -> None:
     scene = Scene()
-    for number in range(30):
-        made = scene.add(f"m-{number:02}")
-        created = f"2026-01-01T00:{30 - number:02}:00Z"
+    for number in range(110):
+        made = scene.add(f"m-{number:03}")
+        created = f"2026-01-01T00:00:00.{110 - number:03}Z"
         scene.store.put(MODEL_DEPLOYMENTS, changed(made, metadata={"creationTimestamp": created}))
     owners = [owner.name for owner in scene.models.owners_in("default")]
-    assert owners == [f"m-{number:02}" for number in range(29, 9, -1)]
+    assert owners == [f"m-{number:03}" for number in range(109, 9, -1)]
     scene.store.put(MODEL_DEPLOYMENTS, changed(scene.add("older"), metadata={"creationTimestamp": "2025-01-01T00:00:00Z"}))
     assert scene.models.owners_in("default")[0].name == "older"
     assert scene.models.owners_in("elsewhere") == []

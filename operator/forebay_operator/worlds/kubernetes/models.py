@@ -26,10 +26,8 @@ from forebay_schema.addresses import ModelAddress
 _METADATA: Final = frozenset({"name", "namespace", "uid", "generation", "deletionTimestamp"})
 _WISH: Final = ("uid", "generation", "deletionTimestamp")
 """What of the metadata changes whenever what was asked for does, beside the annotation that asks for a refresh."""
-_MOST_OWNERS: Final = 20
-"""What names the owners of an object must not outgrow the object."""
-_MOST_OF_A_POOL: Final = 100
-"""Of more none is named: a pool must not go with some of its models while others are left, and nobody makes it anew."""
+_MOST_OWNERS: Final = 100
+"""How many ModelDeployments own what all of their namespace use: 20 KB of names."""
 _OURS: Final = frozenset(kind.value for kind in ConditionType)
 
 
@@ -109,19 +107,21 @@ class Models:
         return len(self._models)
 
     def owners_in(self, namespace: str) -> list[Owner]:
-        """The oldest ModelDeployments of a namespace, as many as an object of all of them names as its owners."""
+        """The oldest ModelDeployments of a namespace, as many as an object of all of them names as its owners. For Secrets:
+        credentials must not stay when their namespace has no models any more."""
         return [model.owner for model in heapq.nsmallest(_MOST_OWNERS, self._staying_in(namespace), key=_age)]
 
     def owners_of(self, pool: Pool) -> tuple[Owner, ...] | None:
         """The ModelDeployments that a pool is for: its own, or all of its namespace. None: there is none any more; empty:
-        there are too many to be named."""
+        there are too many to be named. It must not go with some of its models while others are left and nobody makes it
+        anew."""
         if pool.exclusive:
             model = self.find(ModelAddress(pool.namespace, pool.exclusive))
             return (model.owner,) if model else None
         staying = self._staying_in(pool.namespace)
         if not staying:
             return None
-        return tuple(sorted(model.owner for model in staying)) if len(staying) <= _MOST_OF_A_POOL else ()
+        return tuple(sorted(model.owner for model in staying)) if len(staying) <= _MOST_OWNERS else ()
 
     def _staying_in(self, namespace: str) -> list[Model]:
         """The ModelDeployments of a namespace that are not about to go."""
