@@ -152,12 +152,15 @@ class Survey:
 def _present(sight: Sight) -> int:
     """How many replicas were wanted, as far as can be told without memory: what the status says, or more if more are there.
 
-    Those of an older revision do not count beside those of the newer, nor those on outdated servers, as others may just be
-    taking over from them.
+    Those of an older revision do not count beside those of the newer, nor those on outdated servers or where the spec no
+    longer wants them, as others may just be taking over from them.
     """
     said = sight.said.scaling if sight.said is not None else None
+    pools = sight.site.pools
     versions = [
-        each.version for each in sight.replicas if each.is_coming_or_here and (said is None or not each.server.outdated)
+        each.version
+        for each in sight.replicas
+        if each.is_coming_or_here and (said is None or (each.server.pool in pools and not each.server.outdated))
     ]
     there = max(Counter(versions).values(), default=0)
     return there if said is None else max(said.wanted, there)

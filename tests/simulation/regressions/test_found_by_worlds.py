@@ -11,6 +11,7 @@ from forebay_operator.worlds.simulated.faults import (
     ActionsDoubled,
     ActionsLate,
     ActionsLost,
+    ControllerRestarts,
     ConversionsFail,
     Fault,
     GatewaySilent,
@@ -176,3 +177,34 @@ def test_a_lost_load_is_not_ignored_for_ever_because_an_unload_of_the_same_model
     edits = (applied(a_spec()), applied(a_spec(serving=Serving(max_batch_size=8)), at=7.0))
     faults = (ActionsLost(at=10.0, seconds=6.0, share=0.5),)
     course_of(replace(a_story(*edits, servers=1, behaviour=slow, faults=faults), seed=seed))
+
+
+@pytest.mark.parametrize("at", [32.0, 34.0, 36.0])
+def test_a_controller_that_comes_back_while_replicas_move_wants_no_more_than_before(at: float) -> None:
+    """Without memory, the replica that moved and the one that was about to go counted as two that were wanted."""
+    before = to_zero(1, 2)
+    moved = replace(before, placement=Placement(exclusive=True))
+    faults = (ControllerRestarts(at=at, away_s=15.0, forgets_conversions=False),)
+    edits = (applied(before), applied(moved, at=30.0))
+    simulation, course = course_of(a_story(*edits, faults=faults, servers=3, loads=(asked(Even(1.0)),)))
+    assert course.actions["LoadReplica"] == 2
+    assert [server.pool.exclusive for server in simulation.world.fleet.ready()] == [DIGITS.name]
+
+
+def test_what_stays_until_there_is_room_where_it_is_wanted_does_not_move_off_an_outdated_server() -> None:
+    gpu = DeviceClass("gpu", "NVIDIA-H100", 16 * GIB)
+    moved = a_spec(replicas=2, placement=Placement(gpu_class="NVIDIA-H100"))
+    edits = (applied(a_spec(replicas=2, placement=Placement(gpu_class="simulated"))), applied(moved, at=30.0))
+    capacity = (Capacity(device=DEVICE, servers=2), Capacity(device=gpu, servers=1))
+    simulation, _ = course_of(replace(a_story(*edits, faults=(ServersOutdated(at=60.0),)), capacity=capacity))
+    assert sorted(server.pool.device.kind for server in simulation.world.fleet.ready()) == ["gpu", "simulated"]
+
+
+@pytest.mark.parametrize("at", [13.5, 15.0])
+def test_a_load_that_failed_and_is_tried_again_sooner_may_take_the_device_of_an_idle_server(at: float) -> None:
+    """Pauses after failures are lost with the controller's memory, and so may be a server that held nothing yet."""
+    alone = replace(to_zero(1, 1), placement=Placement(exclusive=True))
+    edits = (applied(alone), applied(a_spec(OTHER_SOURCE), at=8.0, address=LETTERS))
+    faults = (LoadsFail(at=2.0, pick=0.0, count=2), ControllerRestarts(at=at, away_s=1.0, forgets_conversions=False))
+    simulation, _ = course_of(a_story(*edits, faults=faults, servers=2))
+    assert len(simulation.world.fleet.ready()) == 2

@@ -92,23 +92,26 @@ def _idle_servers(moment: Moment) -> Iterator[str]:
 def _outdated_servers(moment: Moment) -> Iterator[str]:
     """A server that is outdated stays only where no other of its kind can be started beside it.
 
-    What is kept for a rollout that cannot go on does not move.
+    What is kept for a rollout, or for a move to other devices, that cannot go on does not move.
     """
     capacity = {entry.device: entry.servers for entry in moment.snapshot.capacity}
     for server in moment.snapshot.servers:
         allowed = capacity.get(server.pool.device, 0)
         if server.outdated and not server.holdings:
             yield f"{server.name} is outdated and holds nothing"
-        elif server.outdated and any(_is_replaced(moment, server, holding) for holding in server.holdings):
+        elif server.outdated and any(_is_on_its_way_out(moment, server, holding) for holding in server.holdings):
             continue
         elif server.outdated and (allowed is None or moment.wanted_servers(server.pool.device) < allowed):
             yield f"{server.name} is outdated, and there is a device for what it holds"
 
 
-def _is_replaced(moment: Moment, server: Server, holding: Holding) -> bool:
+def _is_on_its_way_out(moment: Moment, server: Server, holding: Holding) -> bool:
+    """Whether it only stays until there is room for a newer revision, or where the spec wants it by now."""
     deployment = moment.deployments.get(ModelAddress(server.pool.namespace, holding.model))
-    records = moment.records_of(deployment) if deployment is not None else ()
-    return any(record.number > holding.version for record in records)
+    if deployment is None:
+        return False
+    is_replaced = any(record.number > holding.version for record in moment.records_of(deployment))
+    return is_replaced or not moment.belongs(deployment, server.pool)
 
 
 def _flaws(world: SimulatedWorld, moment: Moment, deployment: Deployment) -> Iterator[str]:

@@ -14,7 +14,7 @@ from forebay_operator.domain.actions import Action, CollectArtifact, LoadReplica
 from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.fleet import ReplicaKey
 from forebay_operator.domain.routes import Route, RouteState, WeightedVersion
-from forebay_operator.domain.snapshot import Holding, HoldingPhase, Server, ServerPhase
+from forebay_operator.domain.snapshot import Holding, HoldingPhase, Pool, Server, ServerPhase
 from forebay_operator.worlds.simulated.moment import Moment
 from forebay_schema.addresses import ModelAddress
 
@@ -290,9 +290,21 @@ def _shrunk_by_lost_memory(moment: Moment) -> Iterator[str]:
     kept = moment.actions_with_memory or ()
     for resize in moment.resizes:
         usable = [server for server in resize.victims if moment.servers[server].phase is ServerPhase.READY]
+        if _is_tried_again_on(moment, resize.pool):
+            # A load that failed may be tried again sooner, on the device of a server that holds nothing.
+            usable = [server for server in usable if moment.servers[server].holdings]
         kept_victims = [other.victims for other in kept if isinstance(other, ResizePool) and other.pool == resize.pool]
         if any(victim not in victims for victim in usable for victims in kept_victims or [()]):
             yield f"{usable} of pool {resize.pool.namespace}/{resize.pool.device.name} end because memory was lost"
+
+
+def _is_tried_again_on(moment: Moment, pool: Pool) -> bool:
+    """Whether a model whose load failed may be on such a device, in whatever pool."""
+    failed = {address for address, _ in moment.failed_before}
+    return any(
+        deployment.address in failed and pool.device in moment.suitable_devices(deployment.spec.placement)
+        for deployment in moment.snapshot.deployments
+    )
 
 
 def _effect(action: Action) -> tuple[object, ...]:
