@@ -246,6 +246,15 @@ def test_roles_have_no_wildcards_and_secrets_only_by_name(rendered: list[Json]) 
             assert set(rule["verbs"]) == {"create", "patch"}
 
 
+def test_who_scales_gateways_himself_is_not_overruled_by_an_upgrade() -> None:
+    def said(*arguments: str) -> Json:
+        spec: Json = find(objects(render("default", *arguments)), "Deployment", "forebay-gateway")["spec"]
+        return spec
+
+    assert said()["replicas"] == 2
+    assert "replicas" not in said("--set=gateway.replicas=null")
+
+
 def test_a_gateway_may_take_longer_to_end_than_it_drains() -> None:
     made = objects(render("default", "--set=gateway.preStopSeconds=7", "--set=gateway.drainSeconds=80"))
     spec = find(made, "Deployment", "forebay-gateway")["spec"]["template"]["spec"]
