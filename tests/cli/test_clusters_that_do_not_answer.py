@@ -37,7 +37,23 @@ def test_a_context_that_is_not_there_is_answered_with_those_that_are(tmp_path: P
 
     said = refused(run("get", "--kubeconfig", str(kubeconfig), "--context", "three"), 2)
 
-    assert f"there is no context three in {kubeconfig}: there is one, two" in said
+    assert f"there is no context three in {kubeconfig}: it has one and two" in said
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "none"), (2, "m-000 and m-001"), (300, "m-018, m-019 and 280 more")],
+)
+def test_a_model_that_is_not_there_is_answered_with_some_of_those_that_are(count: int, shown: str, tmp_path: Path) -> None:
+    models = json.dumps({"items": [{"metadata": {"name": f"m-{number:03}"}} for number in range(count)]}).encode()
+    absent = json.dumps({"kind": "Status", "reason": "NotFound", "details": {"name": "digits"}}).encode()
+
+    with api_server(lambda path: (200, models) if path.endswith("/modeldeployments") else (404, absent)) as server:
+        kubeconfig = kubeconfig_of(server, tmp_path / "config")
+        said = refused(run("explain", "digits", "--kubeconfig", str(kubeconfig)), 4)
+
+    assert "there is no ModelDeployment default/digits; namespace default has " in said
+    assert said.endswith(f" {shown}\n")
 
 
 @pytest.mark.parametrize("current", ["", None], ids=["empty", "absent"])
@@ -51,7 +67,7 @@ def test_a_named_context_is_enough_where_none_is_the_current_one(current: str | 
         unnamed = refused(run("get", "--kubeconfig", str(kubeconfig)), 2)
         named = run("get", "--kubeconfig", str(kubeconfig), "--context", "two")
 
-    assert f"no context of {kubeconfig} is the current one: name one with --context (there is one, two)" in unnamed
+    assert f"no context of {kubeconfig} is the current one: name one with --context (it has one and two)" in unnamed
     assert (named.returncode, named.stderr) == (0, ""), named
 
 

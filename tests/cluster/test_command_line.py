@@ -62,7 +62,7 @@ def test_a_model_is_applied_shown_explained_and_deleted(control_plane: ControlPl
     assert forebay("delete", "scaling").returncode == 0
     gone = forebay("explain", "scaling")
     assert gone.returncode == 4
-    assert f"there is no ModelDeployment {here.namespace}/scaling; in namespace {here.namespace} there is" in gone.stderr
+    assert f"there is no ModelDeployment {here.namespace}/scaling; namespace {here.namespace} has" in gone.stderr
 
 
 def test_a_model_that_nothing_looks_at_yet_says_what_to_look_for(here: Site) -> None:

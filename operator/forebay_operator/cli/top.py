@@ -68,8 +68,10 @@ def server_rows(now: dict[str, Any]) -> list[list[str]]:
 
 
 def lines(before: dict[str, Any] | None, now: dict[str, Any]) -> list[str]:
-    """Plain lines, one a model and one a server, each whole by itself."""
+    """Plain lines, one a model and one a server, each whole by itself; one that says so where there are none."""
     clock = time.strftime("%H:%M:%S", time.localtime(now["time"]))
+    if not now["models"] and not now["servers"]:
+        return [f"{clock} There is no ModelDeployment, and no server."]
     models = [f"{clock} model {_pairs(_MODEL_HEADINGS, row)}" for row in model_rows(before, now)]
     return models + [f"{clock} server {_pairs(_SERVER_HEADINGS, row)}" for row in server_rows(now)]
 

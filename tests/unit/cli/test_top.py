@@ -57,6 +57,14 @@ def test_a_load_that_becomes_known_has_no_rate_yet() -> None:
     assert rates(unknown, known, known["models"][0]).arrivals_per_s == 0
 
 
+def test_where_there_is_nothing_a_line_says_so() -> None:
+    nothing = {**a_look(10.0), "models": [], "servers": []}
+
+    (line,) = lines(None, nothing)
+
+    assert line.endswith(" There is no ModelDeployment, and no server.")
+
+
 def test_plain_lines_say_all_of_a_model_and_of_a_server() -> None:
     model, server = lines(None, a_look(10.0))
 

@@ -12,6 +12,7 @@ from kubernetes.config.config_exception import ConfigException
 from yaml import YAMLError
 
 from forebay_operator.cli.connection import NOT_RUNNING, WRONG_USAGE, CommandError
+from forebay_operator.domain.wording import listed
 
 # The library's own functions for kubeconfigs carry no types.
 _config: Final[Any] = config
@@ -81,10 +82,10 @@ def _of_context(files: str, context: str | None) -> Access:
 
 
 def _no_context(files: str, named: str | None, known: list[str]) -> str:
-    there_is = f"there is {', '.join(known) or 'none'}"
+    has = f"it has {listed(known) or 'none'}"
     if named:
-        return f"there is no context {named} in {files}: {there_is}"
-    return f"no context of {files} is the current one: name one with --context ({there_is}), or run kubectl config use-context"
+        return f"there is no context {named} in {files}: {has}"
+    return f"no context of {files} is the current one: name one with --context ({has}), or run kubectl config use-context"
 
 
 def _namespace(context: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from forebay_operator.cli.connection import NOT_THERE, CommandError, Json
 from forebay_operator.domain.deployment import Deployment
 from forebay_operator.domain.revisions import identify
 from forebay_operator.domain.status import DeploymentStatus
+from forebay_operator.domain.wording import listed
 from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import EVENTS, JOB_EVENTS, JOBS, MODEL_DEPLOYMENTS, PODS
 from forebay_operator.worlds.kubernetes.claims import pool_of_server
@@ -23,6 +24,8 @@ from forebay_schema.addresses import ModelAddress
 
 SERVERS: Final = f"{names.COMPONENT}={names.SERVER},{names.MANAGED_BY}"
 """Selects pods that are servers, or say so."""
+_MOST_NAMES: Final = 20
+"""How many models a message names."""
 _METADATA: Final = frozenset({"name", "namespace", "uid", "generation", "annotations", "deletionTimestamp"})
 
 
@@ -55,9 +58,14 @@ def find_object(api: ClusterApi, address: ModelAddress) -> Json:
         return api.get(MODEL_DEPLOYMENTS.path(address.namespace, address.name))
     except NotThereError:
         known = [each["metadata"]["name"] for each in api.all(MODEL_DEPLOYMENTS.path(address.namespace))]
-        there = ", ".join(known) or "none at all"
-        message = f"there is no ModelDeployment {address}; in namespace {address.namespace} there is {there}"
+        message = f"there is no ModelDeployment {address}; namespace {address.namespace} has {_some_of(known)}"
         raise CommandError(message, NOT_THERE) from None
+
+
+def _some_of(models: Sequence[str]) -> str:
+    """A namespace may have thousands."""
+    more = len(models) - _MOST_NAMES
+    return listed([*models[:_MOST_NAMES], *([f"{more} more"] if more > 0 else [])]) or "none"
 
 
 def gather(api: ClusterApi, address: ModelAddress) -> Gathered:
