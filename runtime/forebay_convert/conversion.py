@@ -10,7 +10,7 @@ from forebay_convert.publishing import Destination
 from forebay_convert.rooms import Room
 from forebay_convert.sandbox.levels import available_level
 from forebay_convert.stages import Task, run_stage
-from forebay_convert.want_of_room import is_for_want_of_room, no_room
+from forebay_convert.want_of_room import unwritable
 from forebay_convert.workplace import own_folder
 from forebay_schema.conversion import ConversionFailure, ConversionOrder, ConversionResult, Stage
 from forebay_schema.conversion_stages import ConversionStage, stages_of
@@ -37,7 +37,7 @@ def convert(
         with own_folder(work, _FOLDER) as top:
             result = _all_stages(Task(order, Room(top), destination, Deadline(order.limits.seconds), progress, level))
     except Exception as error:  # a fault of ours must reach the controller as a result too
-        result = _fault("fetch", order.options.source.sha256, error, progress)
+        result = _fault("fetch", order.options.source.sha256, error, progress, work)
     return result.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
 
 
@@ -54,7 +54,7 @@ def carry_out(
         work.mkdir(parents=True, exist_ok=True)
         fetched = room.fetched()
     except Exception as error:  # as above
-        return _fault(stage, order.options.source.sha256, error, progress)
+        return _fault(stage, order.options.source.sha256, error, progress, work)
     began_at = time.time() if fetched is None else fetched.began_at
     # Clocks may be set meanwhile; then a stage has all the time or none, and says so.
     deadline = Deadline(order.limits.seconds, elapsed_s=max(0.0, time.time() - began_at))
@@ -76,13 +76,13 @@ def _one_stage(stage: ConversionStage, task: Task) -> ConversionResult | None:
     except ConversionError as error:
         return ConversionResult(source_sha256=task.source_sha256(), failure=error.failure)
     except Exception as error:  # as above
-        return _fault(stage, task.options.source.sha256, error, task.progress)
+        return _fault(stage, task.options.source.sha256, error, task.progress, task.room.top)
 
 
-def _fault(stage: ConversionStage, sha256: str | None, error: Exception, progress: Progress) -> ConversionResult:
-    if isinstance(error, OSError) and is_for_want_of_room(error):
-        named = Path(error.filename).parent if isinstance(error.filename, str) else Path()
-        return ConversionResult(source_sha256=sha256, failure=no_room(_SAID[stage], "the conversion", named))
+def _fault(stage: ConversionStage, sha256: str | None, error: Exception, progress: Progress, work: Path) -> ConversionResult:
+    unwritten = unwritable(_SAID[stage], error, work)
+    if unwritten is not None:
+        return ConversionResult(source_sha256=sha256, failure=unwritten)
     progress("unexpected error", error=repr(error))
     failure = ConversionFailure(
         stage=_SAID[stage],

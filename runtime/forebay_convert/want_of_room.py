@@ -10,7 +10,9 @@ from forebay_schema.conversion import ConversionFailure, Stage
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _HARDLY_ANY: Final = 64 << 10
-_REMEDY: Final = "Make room there, or choose another folder with --work: the conversion is tried again by itself."
+_ELSE: Final = "or choose another folder with --work: the conversion is tried again by itself."
+_REMEDY: Final = f"Make room there, {_ELSE}"
+_WRITABLE: Final = f"Mount it so that this process may write to it, {_ELSE}"
 
 
 def is_for_want_of_room(error: BaseException | None) -> bool:
@@ -21,6 +23,15 @@ def is_full(folder: Path) -> bool:
     """Whether nothing more can be written there, whatever those say who tried."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize < _HARDLY_ANY
+
+
+def unwritable(stage: Stage, error: BaseException, work: Path) -> ConversionFailure | None:
+    """What to say of an error of a stage over its work folder; None: it is about something else."""
+    if is_for_want_of_room(error):
+        return no_room(stage, "the conversion", work)
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
+        return passing(stage, f"The work folder {work} is mounted read-only.", _WRITABLE)
+    return None
 
 
 def no_room(stage: Stage, what: str, folder: Path) -> ConversionFailure:

@@ -130,6 +130,13 @@ def test_a_server_that_falls_silent_is_given_up(server: Objects, tmp_path: Path)
     assert "did not arrive in time" in refused(f"{server.url}/model", tmp_path, seconds=1.0)
 
 
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server: Objects, tmp_path: Path) -> None:
+    server.content["/model"] = CONTENT
+    server.dripping.set()
+
+    assert "did not arrive in time: TimeoutError: not complete after 1 s" in refused(f"{server.url}/model", tmp_path, seconds=1.0)
+
+
 @pytest.mark.parametrize("uri", ["{server}/model?token=secret", "s3://models/model"])
 def test_a_source_that_may_not_be_read_is_named(uri: str, server: Objects, tmp_path: Path) -> None:
     server.forbidden.set()

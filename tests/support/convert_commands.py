@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,16 +44,22 @@ def _taken(changes: dict[str, Any], part: type[Any]) -> dict[str, Any]:
     return {name: changes.pop(name) for name in list(changes) if name in part.model_fields}
 
 
-def carry_out(order: ConversionOrder, folder: Path, **environment: str) -> Ran:
-    """Run `forebay-convert --order`, with its temporary files in `folder`."""
+def carry_out(
+    order: ConversionOrder, folder: Path, work: Path | None = None, within: Sequence[str] = (), **environment: str
+) -> Ran:
+    """Run `forebay-convert --order`, with its temporary files in `folder`, or in `work`; `within` stands before it."""
     path = folder / "order.json"
     path.write_text(order.to_json())
-    return run("--order", path, "--work", folder / "work", **environment)
+    return _run([*within, *command("--order", path, "--work", work or folder / "work")], environment)
 
 
 def run(*arguments: object, **environment: str) -> Ran:
+    return _run(command(*arguments), environment)
+
+
+def _run(line: Sequence[str], environment: Mapping[str, str]) -> Ran:
     ended = subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ, **environment}, check=False
+        line, capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ, **environment}, check=False
     )
     return Ran(ended.returncode, ended.stdout, ended.stderr)
 

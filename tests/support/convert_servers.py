@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+_DRIP_S = 0.05
 _NO_ROOM = b"<Error><Code>XMinioStorageFull</Code><Message>The drives have too little room left.</Message></Error>"
 
 
@@ -19,6 +20,8 @@ class Objects:
     content: dict[str, bytes] = field(default_factory=dict[str, bytes])
     silent: threading.Event = field(default_factory=threading.Event)
     """While it is set, requests are never answered."""
+    dripping: threading.Event = field(default_factory=threading.Event)
+    """While it is set, content comes a byte now and then."""
     forbidden: threading.Event = field(default_factory=threading.Event)
     """While it is set, requests are answered with 403."""
     full: threading.Event = field(default_factory=threading.Event)
@@ -94,8 +97,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", '"0"')
         self.send_header("Last-Modified", "Tue, 24 Nov 2026 12:00:00 GMT")
         self.end_headers()
-        if with_body:
+        if with_body and self.objects.dripping.is_set():
+            self._drip(content)
+        elif with_body:
             self.wfile.write(content)
+
+    def _drip(self, content: bytes) -> None:
+        """Until it is over, or the client has gone."""
+        self.close_connection = True
+        for byte in content:
+            if self.objects.over.wait(_DRIP_S):
+                return
+            try:
+                self.wfile.write(bytes([byte]))
+            except OSError:
+                return
 
     def _listing(self, prefix: str) -> bytes:
         bucket = self._key().strip("/")

@@ -1,6 +1,7 @@
 """Artifacts and repositories, from folders and other file systems; the server's own state."""
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import fsspec
 import pytest
 from pydantic import ValidationError
 
+from convert_servers import object_server
 from forebay_runtime.domain.orders import VersionKey
 from forebay_runtime.engine.artifacts import ArtifactCache, ArtifactError
 from forebay_runtime.engine.model_files import ModelFilesError, ModelRepository
@@ -73,6 +75,23 @@ def test_a_failed_fetch_leaves_nothing(cache: ArtifactCache, tmp_path: Path) -> 
     with pytest.raises(ArtifactError, match="ordered was"):
         cache.fetch(uri, "f" * 64)
     assert [path for path in tmp_path.rglob("*.onnx") if "store" not in path.parts] == []
+
+
+@pytest.mark.parametrize("trouble", ["silent", "dripping"])
+def test_a_store_that_sends_next_to_nothing_is_given_up_and_is_enough_when_it_sends_again(
+    tmp_path: Path, trouble: str
+) -> None:
+    uri, digest = put_artifact(tmp_path / "store", add_model())
+    cache = ArtifactCache(tmp_path / "cache", LARGE, silence_s=1.0)
+    with object_server() as objects:
+        for file in Path(uri).iterdir():
+            objects.content[f"/store/{digest}/{file.name}"] = file.read_bytes()
+        event: threading.Event = getattr(objects, trouble)
+        event.set()
+        with pytest.raises(ArtifactError, match=r"it has sent \d+ bytes of manifest.json in 1 s: see that the store answers"):
+            cache.fetch(f"{objects.url}/store/{digest}", digest)
+        event.clear()
+        assert cache.fetch(f"{objects.url}/store/{digest}", digest).manifest.digest() == digest
 
 
 def test_the_cache_keeps_what_is_held_and_drops_the_oldest_of_the_rest(tmp_path: Path) -> None:
