@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import stat
 import subprocess
 import time
@@ -149,7 +150,8 @@ class Site:
 
     def files_bytes(self) -> int:
         """What its state folder takes."""
-        return sum(size for path in self._state.rglob("*") if (size := _size(path)))
+        # Not by rglob, which fails where a folder goes while it is read.
+        return sum(_size(Path(folder, name)) for folder, _, names in os.walk(self._state) for name in names)
 
     async def wait_until_settled(
         self, timeout_s: float, answered_since: Callable[[str], float], leave_out: Set[str] = frozenset()

@@ -4,7 +4,7 @@ import asyncio
 import csv
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import count, cycle
@@ -118,11 +118,15 @@ async def _go_on(site: Site, soaked: Soaked, seconds: float, every_s: float, say
             await change()
             soaked.changes += 1
             await asyncio.gather(asyncio.sleep(every_s), _settle(site))
+            if looking.done():
+                break
     except UnsettledError as error:
         soaked.outcome.broken = str(error)
     finally:
         looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+        # Whatever else ended it is raised: figures that stop in between would look like those of a shorter run.
+        with suppress(asyncio.CancelledError):
+            await looking
 
 
 async def _settle(site: Site) -> None:
