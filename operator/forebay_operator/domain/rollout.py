@@ -85,7 +85,8 @@ def advance(standing: Standing) -> Rollout:
         return _with_older(standing, Course.FALLEN_BACK, target_replicas=standing.wanted)
     coming = sum(each.is_coming_or_here for each in well_placed)
     may_swap = coming < needed and not standing.target_has_failed
-    return _moving(standing, before, missing or standing.wanted, may_swap=may_swap)
+    otherwise = standing.target if ready else 0
+    return _moving(standing, before, missing or standing.wanted, otherwise, may_swap=may_swap)
 
 
 def _of(standing: Standing, version: int | None) -> list[Replica]:
@@ -116,11 +117,11 @@ def _with_older(standing: Standing, course: Course, target_replicas: int) -> Rol
     )
 
 
-def _moving(standing: Standing, before: list[Replica], most: int, *, may_swap: bool) -> Rollout:
-    """Loads the target. At most so many of those before are kept."""
+def _moving(standing: Standing, before: list[Replica], most: int, otherwise: int, *, may_swap: bool) -> Rollout:
+    """Loads the target. At most so many of those before are kept; where none of them is ready, that other version serves."""
     ranked = sorted(before, key=lambda each: (not each.is_ready, each.key in standing.fading, each.key))
     retained = tuple(ranked[:most])
-    serving = next((each.version for each in retained if each.is_ready), 0)
+    serving = next((each.version for each in retained if each.is_ready), otherwise)
     return Rollout(
         course=Course.MOVING if retained else Course.STEADY,
         serving=serving,

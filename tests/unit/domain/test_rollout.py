@@ -118,6 +118,11 @@ def test_a_replica_in_the_wrong_pool_serves_until_one_in_the_right_pool_does() -
     assert (moved.course, moved.retained) == (Course.STEADY, ())
 
 
+def test_a_replica_in_the_wrong_pool_that_is_going_keeps_no_requests_from_one_in_the_right_pool() -> None:
+    going = new("a", stage=ReplicaStage.LEAVING, pool=ELSEWHERE)
+    assert advanced(*going, *new("b"), wanted=2, serving=0).serving == 2
+
+
 def test_no_more_old_ones_are_kept_than_are_wanted() -> None:
     assert servers(advanced(*old("a", "b", "c"), wanted=2).retained) == ["a", "b"]
     gone = old("a", "b", "c")
