@@ -10,6 +10,8 @@ from forebay_operator.manifests.kinds import Json
 GPU_RESOURCE: Final = "nvidia.com/gpu"
 GPU_PRODUCT: Final = "nvidia.com/gpu.product"
 GPU_MEMORY: Final = "nvidia.com/gpu.memory"
+GPU_REPLICAS: Final = "nvidia.com/gpu.replicas"
+"""As how many GPUs each one is advertised: more than one where pods share them."""
 USER: Final = 10001
 """The user of Forebay's images."""
 

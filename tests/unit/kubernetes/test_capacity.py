@@ -1,11 +1,14 @@
 from typing import Any
 
+import pytest
+
 from forebay_operator.domain.snapshot import DeviceClass
 from forebay_operator.manifests import names
 from forebay_operator.manifests.kinds import NODES, PODS
 from forebay_operator.worlds.gpu_memory import usable_bytes
 from forebay_operator.worlds.kubernetes.capacity import CapacityView, DeclaredDevices
 from forebay_operator.worlds.kubernetes.store import Store
+from forebay_schema.logs import JsonLines
 from kubernetes_builders import an_object
 
 L4 = DeviceClass("gpu", "NVIDIA-L4", usable_bytes(23034 << 20))
@@ -18,8 +21,10 @@ def a_store(*nodes: Any) -> Store:
     return store
 
 
-def a_node(name: str, gpus: int = 0, product: str = "NVIDIA-L4", memory: str = "23034", **content: Any) -> Any:
-    labels = {"nvidia.com/gpu.product": product, "nvidia.com/gpu.memory": memory}
+def a_node(
+    name: str, gpus: int = 0, product: str = "NVIDIA-L4", memory: str = "23034", replicas: str = "1", **content: Any
+) -> Any:
+    labels = {"nvidia.com/gpu.product": product, "nvidia.com/gpu.memory": memory, "nvidia.com/gpu.replicas": replicas}
     status = {"allocatable": {"nvidia.com/gpu": str(gpus)}, "conditions": [{"type": "Ready", "status": "True"}]}
     return an_object(NODES, name, metadata={"labels": labels}, **{"spec": {}, "status": status, **content})
 
@@ -36,6 +41,24 @@ def test_gpus_are_counted_by_the_product_that_their_nodes_are_labelled_with() ->
 
 def test_a_node_without_the_labels_lends_nothing() -> None:
     assert _seen(a_store(a_node("a", 2, product=""), a_node("b", 2, memory=""))) == {}
+
+
+def test_gpus_that_pods_share_are_not_used_as_each_seems_to_have_all_of_the_memory(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shared = a_node("a", 8, product="NVIDIA-L4-SHARED", replicas="4")
+
+    assert _seen(a_store(shared, a_node("b", 1), a_node("c", 2, replicas="0"), a_node("d", 1, replicas=""))) == {L4: 4}
+    (said,) = [JsonLines().format(record) for record in caplog.records]
+    assert '"node": "a"' in said
+    assert "turn that off there" in said
+
+
+def test_a_slice_of_a_gpu_is_a_class_of_its_own() -> None:
+    """As GPU feature discovery labels nodes under the strategy `single` of MIG: product and memory are the slice's."""
+    sliced = a_node("a", 7, product="A100-SXM4-40GB-MIG-1g.5gb", memory="5120")
+
+    assert _seen(a_store(sliced)) == {DeviceClass("gpu", "A100-SXM4-40GB-MIG-1g.5gb", usable_bytes(5120 << 20)): 7}
 
 
 def test_a_node_that_takes_no_new_pods_counts_with_what_runs_on_it() -> None:

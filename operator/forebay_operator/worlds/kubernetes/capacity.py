@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from forebay_operator.domain.snapshot import Capacity, DeviceClass
-from forebay_operator.manifests.installation import GPU_MEMORY, GPU_PRODUCT, GPU_RESOURCE
+from forebay_operator.manifests.installation import GPU_MEMORY, GPU_PRODUCT, GPU_REPLICAS, GPU_RESOURCE
 from forebay_operator.manifests.kinds import NODES, PODS
 from forebay_operator.worlds.gpu_memory import usable_bytes
 from forebay_operator.worlds.kubernetes import pods
@@ -39,7 +39,7 @@ class CapacityView:
         self._store = store
         self._declared = declared
         self._known: tuple[object, tuple[Capacity, ...]] = (None, ())
-        self._unlabelled: frozenset[str] = frozenset()
+        self._unused: frozenset[tuple[str, str]] = frozenset()
 
     def seen(self) -> tuple[Capacity, ...]:
         revision = (self._store.revision(NODES), self._store.revision(PODS))
@@ -49,7 +49,7 @@ class CapacityView:
 
     def _read(self) -> tuple[Capacity, ...]:
         nodes = list(self._store.all(NODES))
-        self._mention_unlabelled(nodes)
+        self._mention_unused(nodes)
         ours = Counter(
             str((pod.object.get("spec") or {}).get("nodeName", ""))
             for pod in self._store.all(PODS)
@@ -75,18 +75,24 @@ class CapacityView:
             found[device] = declared.simulated_servers
         return found
 
-    def _mention_unlabelled(self, nodes: Iterable[Seen]) -> None:
-        unlabelled = frozenset(node.name for node in nodes if _gpus(node) and device_of(node) is None)
-        for name in sorted(unlabelled - self._unlabelled):
-            remedy = f"install GPU feature discovery, or set the labels {GPU_PRODUCT} and {GPU_MEMORY}"
-            _log.warning("a node's GPUs are not used: their product or memory is not known", node=name, remedy=remedy)
-        self._unlabelled = unlabelled
+    def _mention_unused(self, nodes: Iterable[Seen]) -> None:
+        unused = frozenset((node.name, _remedy(node)) for node in nodes if _gpus(node) and device_of(node) is None)
+        for name, remedy in sorted(unused - self._unused):
+            _log.warning("a node's GPUs are not used", node=name, remedy=remedy)
+        self._unused = unused
+
+
+def _remedy(node: Seen) -> str:
+    if _are_shared(node):
+        return f"pods share them by time slicing or MPS ({GPU_REPLICAS}), and all of their memory: turn that off there"
+    labels = f"{GPU_PRODUCT} and {GPU_MEMORY}"
+    return f"their product or memory is not known: install GPU feature discovery, or set the labels {labels}"
 
 
 def device_of(node: Seen) -> DeviceClass | None:
-    """The class of a node's GPUs; None: it has none, or their product or memory is not known."""
+    """The class of a node's GPUs; None: it has none, their product or memory is not known, or pods share them."""
     product, memory = node.labels.get(GPU_PRODUCT, ""), node.labels.get(GPU_MEMORY, "")
-    if not product or not memory.isdecimal() or not _gpus(node):
+    if not product or not memory.isdecimal() or not _gpus(node) or _are_shared(node):
         return None
     usable = usable_bytes(int(memory) * _MIB)
     return DeviceClass("gpu", product, usable) if usable else None
@@ -97,6 +103,12 @@ def takes_pods(node: Seen) -> bool:
     spec: Mapping[str, Any] = node.object.get("spec") or {}
     ready = pods.condition(node.object.get("status") or {}, "Ready")
     return not spec.get("unschedulable") and not node.is_going and ready.get("status", "True") == "True"
+
+
+def _are_shared(node: Seen) -> bool:
+    """Each GPU is advertised several times, with all of its memory each time."""
+    replicas = node.labels.get(GPU_REPLICAS, "")
+    return replicas.isdecimal() and int(replicas) > 1
 
 
 def _gpus(node: Seen) -> int:
