@@ -4,13 +4,13 @@ import asyncio
 import select
 from contextlib import suppress
 from functools import partial
-from typing import cast
+from typing import Final, cast
 
 from forebay_gateway.holder.answers import Answer
 from forebay_gateway.holder.calls import Call, ModelCall, NamedReadyCall, ReadyCall, RequestHead, grpc_call, http_call
 from forebay_gateway.holder.grpc_messages import first_string, message_size
 from forebay_gateway.holder.holder import Exchange, Holder
-from forebay_gateway.holder.http1 import ProtocolError, encode, parse_head
+from forebay_gateway.holder.http1 import ProtocolError, encode, parse_head, small_body
 from forebay_gateway.holder.http2 import Closed, Event, Http2Connection, Opened, Received
 from forebay_gateway.holder.queue import Held
 from forebay_gateway.settings import Sockets
@@ -18,6 +18,7 @@ from forebay_gateway.settings import Sockets
 _BACKLOG = 4096
 _LINGER_S = 2.0
 _LONGEST_SMALL_MESSAGE = 4096
+MOST_KEPT: Final = 256
 
 
 class Departures:
@@ -54,19 +55,42 @@ class Departures:
                 transport.abort()
 
 
-class HttpConnection(asyncio.Protocol):
-    """One HTTP/1.1 request. Its body is not read while it is held."""
+class Kept:
+    """How many connections wait for another request: each takes descriptors that held ones may need."""
 
-    def __init__(self, holder: Holder, departures: Departures, may_hold: bool) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+
+    def take(self) -> bool:
+        """One more, if there is room."""
+        if self._count >= self._most:
+            return False
+        self._count += 1
+        return True
+
+    def give_back(self) -> None:
+        self._count -= 1
+
+
+class HttpConnection(asyncio.Protocol):
+    """HTTP/1.1 requests, one after the other. One with a long body, which is not read while it is held, is the last."""
+
+    def __init__(self, holder: Holder, departures: Departures, kept: Kept, may_hold: bool) -> None:
         self._holder = holder
         self._may_hold = may_hold
         self._departures = departures
+        self._kept = kept
         self._transport = cast(asyncio.Transport, None)
         self._descriptor = -1
         self._input = bytearray()
         self._seen = False
         self._is_head = False
         self._held: Held[Exchange] | None = None
+        self._unread: int | None = 0
+        """Bytes of a small body that are still to come; None if it is none."""
+        self._waits = False
+        """For another request."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -74,6 +98,7 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._seen:
+            self._drop_body(len(data))
             return
         self._input += data
         try:
@@ -82,23 +107,49 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
             return
         if parsed:
-            self._seen = True
+            head, length = parsed
+            received = len(self._input) - length
             self._input.clear()
-            self._on_request(parsed[0])
+            self._begin(head, received)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._departures.forget(self._descriptor, self._transport)
+        self._stop_waiting()
         if self._held:
             self._holder.depart(self._held)
 
     def answer(self, answer: Answer) -> None:
-        """Answer, then read on until Envoy closes: were we to close first, Envoy would see a broken pipe, not the answer."""
         self._held = None
         self._departures.forget(self._descriptor, self._transport)
-        if not self._transport.is_closing():
-            self._transport.write(encode(answer, with_body=not self._is_head))
-            self._transport.resume_reading()
-            asyncio.get_running_loop().call_later(_LINGER_S, self._transport.abort)
+        if self._transport.is_closing():
+            return
+        self._waits = self._unread == 0 and not self._holder.is_leaving and self._kept.take()
+        self._transport.write(encode(answer, with_body=not self._is_head, is_last=not self._waits))
+        self._seen = not self._waits
+        if not self._waits:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Until Envoy closes: were we to close first, Envoy would see a broken pipe, not the answer."""
+        self._transport.resume_reading()
+        asyncio.get_running_loop().call_later(_LINGER_S, self._transport.abort)
+
+    def _begin(self, head: RequestHead, received: int) -> None:
+        self._seen = True
+        self._stop_waiting()
+        self._unread = small_body(head)
+        self._drop_body(received)
+        self._on_request(head)
+
+    def _stop_waiting(self) -> None:
+        if self._waits:
+            self._waits = False
+            self._kept.give_back()
+
+    def _drop_body(self, length: int) -> None:
+        """So much was received of the body, or behind it, which Envoy never sends."""
+        if self._unread is not None:
+            self._unread = self._unread - length if self._unread >= length else None
 
     def _on_request(self, head: RequestHead) -> None:
         self._is_head = head.method == "HEAD"
@@ -106,10 +157,10 @@ class HttpConnection(asyncio.Protocol):
         if not (isinstance(call, ModelCall) and self._may_hold):
             self.answer(_immediate(self._holder, call))
             return
-        if not head.ended:
+        if self._unread is None:
             self._transport.pause_reading()
         self._held = self._holder.arrive(call, head, self)
-        if self._held and not head.ended:
+        if self._held and self._unread is None:
             self._departures.watch(self._descriptor, self._transport)
 
 
@@ -222,10 +273,16 @@ class GrpcConnection(asyncio.Protocol):
             self._transport.write(output)
 
 
-async def serve_http(holder: Holder, departures: Departures, sockets: Sockets) -> list[asyncio.Server]:
-    """Serve the sockets of HTTP/1.1: one whose requests may wait, one for those without a cluster."""
+async def serve_http(
+    holder: Holder, departures: Departures, sockets: Sockets, most_kept: int = MOST_KEPT
+) -> list[asyncio.Server]:
+    """Serve the sockets of HTTP/1.1: one whose requests may wait, one for those without a cluster.
+
+    `most_kept`: connections that may wait for another request.
+    """
     loop = asyncio.get_running_loop()
-    hold, answer = partial(HttpConnection, holder, departures, True), partial(HttpConnection, holder, departures, False)
+    kept = Kept(most_kept)
+    hold, answer = (partial(HttpConnection, holder, departures, kept, may_hold) for may_hold in (True, False))
     return [
         await loop.create_unix_server(hold, sockets.holder("h"), backlog=_BACKLOG),
         await loop.create_unix_server(answer, sockets.answers("h"), backlog=_BACKLOG),

@@ -20,7 +20,7 @@ from forebay_gateway.holder.answers import (
     unreachable,
 )
 from forebay_gateway.holder.calls import ModelCall, ReadyCall, RequestHead
-from forebay_gateway.holder.pacing import Pace, after_bounce
+from forebay_gateway.holder.pacing import TURN_S, Pace, after_bounce
 from forebay_gateway.holder.queue import MOST_REQUESTS, Held, HoldQueue
 from forebay_gateway.holder.surges import Load, Surges
 from forebay_gateway.routing import NO_ROUTES, RouteIndex
@@ -103,6 +103,8 @@ class Holder:
         self._loads_at = clock()
         self._tick: asyncio.TimerHandle | None = None
         self._is_ending = False
+        self.is_leaving = False
+        """Nothing is held any more: whatever comes goes back to Envoy at once."""
         self.counts = HolderCounts(*(Counter[ModelAddress]() for _ in range(6)))
 
     @property
@@ -165,7 +167,7 @@ class Holder:
         for address in self._surges.addresses | self._paces.keys():
             replicas = self.replicas(address)
             pace = self._paces.get(address, Pace(replicas)).with_replicas(replicas)
-            self._keep_pace(address, pace.with_bound(self._surges.window(address)))
+            self._keep_pace(address, pace.with_bound(self._surges.window(address), self._surges.rate(address)))
             if address not in self._surges:
                 self._schedule_wave(address, _LINGER_S)
         return changed
@@ -192,6 +194,9 @@ class Holder:
             self.counts.refused[call.address] += 1
             exchange.answer(refusal)
             return None
+        if self.is_leaving:
+            exchange.answer(LET_GO)
+            return None
         return self._hold(route, head, attempt, exchange)
 
     def turn_away(self, call: ModelCall) -> Answer:
@@ -212,7 +217,8 @@ class Holder:
             self._note_wait(held)
 
     def let_all_go(self) -> None:
-        """Give every request back to Envoy, which tries again: our successor may be there by then."""
+        """Give every request back to Envoy, now and from now on, which tries again: our successor may be there by then."""
+        self.is_leaving = True
         for address in self._queue.addresses():
             for held in self._queue.take(address, self._queue.count(address)):
                 held.exchange.answer(LET_GO)
@@ -269,7 +275,7 @@ class Holder:
             self._paces.pop(address, None)
             return
         pace = self._paces.get(address, Pace(replicas)).with_replicas(replicas)
-        self._keep_pace(address, pace.with_bound(self._surges.window(address)))
+        self._keep_pace(address, pace.with_bound(self._surges.window(address), self._surges.rate(address)))
         self._wave(address)
 
     def _pace_bounces(self, address: ModelAddress, *, came_back: bool) -> None:
@@ -293,15 +299,15 @@ class Holder:
         if pace is None or not self.replicas(address) or not goes_on:
             return
         pace = pace.before_wave()
-        wave = self._queue.take(address, min(pace.wave, pace.room))
+        wave = self._queue.take(address, min(pace.wave, pace.room_after(self._clock() - self._reported_at)))
         self._paces[address] = pace.after_wave(len(wave))
         for held in wave:
             self._let_go(held)
         if len(wave) == waiting:
             self._schedule_wave(address, _LINGER_S)
-        elif wave:
-            # Without any there is no room until the next load report.
-            self._schedule_wave(address, pace.pause_s)
+        elif wave or pace.rate:
+            # Without any there is no room until the next load report, or until some should be finished.
+            self._schedule_wave(address, pace.pause_s if wave else TURN_S)
 
     def _schedule_wave(self, address: ModelAddress, delay_s: float) -> None:
         """The next wave comes after this time, or earlier if one was to come earlier."""

@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as the holder needs for its one client, our Envoy: one request per connection."""
+"""As much of HTTP/1.1 as the holder needs for its one client, our Envoy: one request at a time."""
 
 from http import HTTPStatus
 
@@ -7,6 +7,10 @@ from forebay_gateway.holder.calls import RequestHead
 
 LONGEST_HEAD = 128 << 10
 """Bytes; Envoy accepts 60 KiB from clients and adds some."""
+
+
+_LONGEST_SMALL_BODY = 16 << 10
+"""Bytes that are read, to be dropped, so that another request can come over the same connection."""
 
 
 class ProtocolError(ValueError):
@@ -34,15 +38,24 @@ def parse_head(data: bytes | bytearray) -> tuple[RequestHead, int] | None:
     return head, end + 4
 
 
-def encode(answer: Answer, *, with_body: bool = True) -> bytes:
-    """The whole response, without its body for HEAD; the connection ends with it, as the request's body is left unread."""
+def small_body(head: RequestHead) -> int | None:
+    """The length in bytes of a body that is worth reading to keep the connection; None of one that is left unread."""
+    if head.ended:
+        return 0
+    text = head.headers.get("content-length", "")
+    known = text.isdecimal() and len(text) <= len(str(_LONGEST_SMALL_BODY)) and "transfer-encoding" not in head.headers
+    return int(text) if known and int(text) <= _LONGEST_SMALL_BODY else None
+
+
+def encode(answer: Answer, *, with_body: bool = True, is_last: bool = True) -> bytes:
+    """The whole response, without its body for HEAD. The last of a connection says so."""
     body = answer.http_body()
     lines = [
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
         *(f"{name}: {value}" for name, value in answer.headers),
         *(["content-type: application/json"] if body else []),
         f"content-length: {len(body)}",
-        "connection: close",
+        *(["connection: close"] if is_last else []),
     ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body if with_body else b"")
 

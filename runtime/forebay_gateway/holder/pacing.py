@@ -19,6 +19,8 @@ LARGEST_WAVE: Final = 20
 """More at once would disturb their order in Envoy."""
 _WIDEST: Final = 1 << 16
 _PAUSE_S: Final = 0.001
+TURN_S: Final = 0.02
+"""Between waves by what replicas are expected to have finished since the last load report."""
 _PROBE_S: Final = 0.01
 """Between waves of which some came back: long enough for replicas to finish something."""
 _LONGEST_S: Final = 0.25
@@ -44,11 +46,18 @@ class Pace:
     """How many came back since."""
     bound: int | None = None
     """Requests that all replicas may have, where every request is let go by us; None: some go there directly."""
+    rate: float = 0.0
+    """With a bound: how many they answer in a second."""
 
     @property
     def room(self) -> int:
+        return self.room_after(0.0)
+
+    def room_after(self, seconds: float) -> int:
+        """How many may be let go, so long after the load report: replicas will have finished some since."""
         if self.bound is not None:
-            return max(self.bound - self.in_flight - self.released, 0)
+            there = self.in_flight + self.released
+            return max(self.bound - there + min(int(self.rate * seconds), there), 0)
         free = self.replicas * self.window - self.in_flight - self.released
         trickle = self.replicas * TRICKLE - self.released
         return max(free, trickle, 0)
@@ -56,8 +65,8 @@ class Pace:
     def with_released(self, count: int) -> "Pace":
         return replace(self, released=self.released + count)
 
-    def with_bound(self, bound: int | None) -> "Pace":
-        return replace(self, bound=bound)
+    def with_bound(self, bound: int | None, rate: float = 0.0) -> "Pace":
+        return replace(self, bound=bound, rate=rate)
 
     def with_replicas(self, replicas: int) -> "Pace":
         return replace(self, replicas=replicas)

@@ -188,6 +188,11 @@ class Surges:
         surge = self._surges.get(address)
         return None if surge is None else int(surge.window)
 
+    def rate(self, address: ModelAddress) -> float:
+        """How many requests a second the replicas of a model answer while they are kept busy; 0: it is not known."""
+        surge = self._surges.get(address)
+        return 0.0 if surge is None else surge.best
+
     def keep(self, present: Set[ModelAddress]) -> None:
         """Forget all other models."""
         for known in (self._calm, self._surges):

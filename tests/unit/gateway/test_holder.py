@@ -265,6 +265,7 @@ async def test_everything_is_given_back_at_the_end(scene: Scene) -> None:
     callers = scene.calls(100)
     scene.holder.let_all_go()
     assert let_go(callers) == 100
+    assert let_go(scene.calls(1)) == 1, "nor is anything held from then on"
     assert scene.holder.held(A) == 0
 
 

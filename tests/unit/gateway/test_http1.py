@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay_gateway.holder.answers import LET_GO, READY, unknown_model
-from forebay_gateway.holder.http1 import LONGEST_HEAD, ProtocolError, encode, parse_head
+from forebay_gateway.holder.http1 import LONGEST_HEAD, ProtocolError, encode, parse_head, small_body
 
 REQUEST = b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: digits.team-a\r\nContent-Length: 12\r\n\r\n"
 
@@ -57,6 +57,27 @@ def test_head_is_answered_without_the_body() -> None:
     assert encode(unknown_model("x"), with_body=False).endswith(b"\r\nconnection: close\r\n\r\n")
 
 
-def test_the_connection_ends_with_its_answer() -> None:
+def test_the_last_answer_of_a_connection_says_so() -> None:
     assert b"connection: close" in encode(READY)
+    assert b"connection" not in encode(READY, is_last=False)
     assert b"\r\nx-forebay-retry: held\r\n" in encode(LET_GO)
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ("x: y", 0),
+        ("content-length: 3", 3),
+        ("content-length: 16384", 16384),
+        ("content-length: 16385", None),
+        ("content-length: 9" + 5000 * "9", None),
+        ("content-length: -3", None),
+        ("transfer-encoding: chunked", None),
+        ("content-length: 3\r\ntransfer-encoding: chunked", None),
+    ],
+    ids=["none", "small", "just small", "large", "absurd", "negative", "chunked", "both"],
+)
+def test_a_small_body_of_known_length_is_worth_reading(fields: str, size: int | None) -> None:
+    parsed = parse_head(f"POST / HTTP/1.1\r\n{fields}\r\n\r\n".encode())
+    assert parsed
+    assert small_body(parsed[0]) == size

@@ -79,3 +79,10 @@ def test_something_is_always_tried_and_never_more_than_a_wave_at_once(bounces: l
         pace = pace.before_wave()
         assert 1 <= pace.wave <= LARGEST_WAVE + 1
         pace = pace.after_wave(pace.wave)
+
+
+def test_between_reports_replicas_are_given_what_they_should_have_finished_and_no_more_than_they_had() -> None:
+    pace = Pace(replicas=2).with_bound(100, rate=300.0).with_report(in_flight=90)
+    assert [pace.room_after(seconds) for seconds in (0.0, 0.1, 0.2)] == [10, 40, 70]
+    assert pace.with_released(10).room_after(60.0) == 100, "all that they had"
+    assert pace.with_bound(100).room_after(60.0) == 10, "where it is not known what they do"
