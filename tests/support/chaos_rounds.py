@@ -106,12 +106,15 @@ async def _round(site: Site, outcome: Outcome, each: Round) -> Result:
         await _change(site, change)
     await asyncio.sleep(each.delay_s)
     began = time.monotonic()
-    if kill := await inject(site, each.fault):
-        outcome.kills.append(kill)
-    over = time.monotonic()
-    settled = await settle(site, outcome.ledger)
-    if each.fault.target in _LISTENING:
-        outcome.outages.append((began, settled))
+    try:
+        if kill := await inject(site, each.fault):
+            outcome.kills.append(kill)
+        over = time.monotonic()
+        settled = await settle(site, outcome.ledger)
+    finally:
+        # Also where it does not come back: connections are refused for a reason then, too.
+        if each.fault.target in _LISTENING:
+            outcome.outages.append((began, time.monotonic()))
     return Result(each, settled - over, outcome.ledger.longest_s)
 
 
