@@ -84,6 +84,11 @@ class Kubelet:
         """SIGKILL to a pod's process; its container is started again, as a kubelet does."""
         _kill(pod)
 
+    def renew_secrets(self) -> None:
+        """Put what is in Secrets by now into the volumes of running servers, as a kubelet does a minute or two later."""
+        for pod in self.pods(_SERVER):
+            self._write_token(pod)
+
     def _run(self) -> None:
         while not self._end.wait(_LOOK_S):
             with contextlib.suppress(OSError, ApiError):
@@ -127,9 +132,7 @@ class Kubelet:
 
     def _server_arguments(self, content: Json, pod: PlayedPod) -> list[str]:
         pod.folder.mkdir(parents=True, exist_ok=True)
-        token = pod.folder / "token"
-        secret = self._api.get(f"/api/v1/namespaces/{self._namespace}/secrets/forebay-repository-token")
-        token.write_bytes(base64.b64decode(secret["data"]["token"]))
+        token = self._write_token(pod)
         given = [
             argument.replace("=any", f"={pod.address}")
             .replace("/scratch", str(pod.folder / "scratch"))
@@ -137,6 +140,12 @@ class Kubelet:
             for argument in content["spec"]["containers"][0]["args"]
         ]
         return [*given, f"--ready-file={pod.folder / 'ready.json'}"]
+
+    def _write_token(self, pod: PlayedPod) -> Path:
+        token = pod.folder / "token"
+        secret = self._api.get(f"/api/v1/namespaces/{self._namespace}/secrets/forebay-repository-token")
+        token.write_bytes(base64.b64decode(secret["data"]["token"]))
+        return token
 
     def _tend_conversion(self, content: Json, pod: PlayedPod) -> None:
         """Run its containers one after the other, as a kubelet runs init containers before the last."""
