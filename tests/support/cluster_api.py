@@ -1,10 +1,12 @@
 """A few calls to an API server, without any client library: what tests do by hand."""
 
 import base64
+import contextlib
 import http.client
 import json
 import ssl
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,6 +31,13 @@ class ApiError(Exception):
         return str(self.content.get("message", "")) if isinstance(self.content, dict) else str(self.content)
 
 
+class _Connection(http.client.HTTPSConnection):
+    """Closed with the thread, or the Api, that kept it."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Api:
     """One API server, as one user."""
 
@@ -36,6 +45,7 @@ class Api:
         self._host = urlparse(server).netloc
         self._token = token
         self._context = context or _unverified()
+        self._kept = threading.local()
 
     @classmethod
     def of_kubeconfig(cls, path: Path) -> "Api":
@@ -108,16 +118,28 @@ class Api:
                 raise
 
     def _exchange(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """One connection for each call: nothing to share between threads, nothing to close later."""
-        connection = http.client.HTTPSConnection(self._host, context=self._context, timeout=30)
-        try:
-            connection.request(method, path, body, dict(headers))
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        except http.client.HTTPException as error:
-            raise OSError(f"{type(error).__name__}: {error}") from error
-        finally:
-            connection.close()
+        """Each thread keeps a connection to read by, as tests look again and again. What changes something has one of its own:
+        nobody knows what became of it on a connection that turns out to be closed."""
+        if method != "GET":
+            return _ask(self._connection(), method, path, body, headers)
+        kept: _Connection | None = getattr(self._kept, "connection", None)
+        if kept is not None:
+            with contextlib.suppress(OSError):
+                return _ask(kept, method, path, body, headers)
+        self._kept.connection = self._connection()
+        return _ask(self._kept.connection, method, path, body, headers)
+
+    def _connection(self) -> _Connection:
+        return _Connection(self._host, context=self._context, timeout=30)
+
+
+def _ask(connection: _Connection, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    try:
+        connection.request(method, path, body, dict(headers))
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except http.client.HTTPException as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def eventually(condition: Callable[[], Any], what: str | Callable[[], str], timeout_s: float = 60.0) -> Any:
@@ -133,8 +155,8 @@ def eventually(condition: Callable[[], Any], what: str | Callable[[], str], time
 
 
 def _unverified() -> ssl.SSLContext:
-    """For the certificate that a test's own API server signed itself."""
-    context = ssl.create_default_context()
+    """For the certificate that a test's own API server signed itself. Authorities, which take long to read, are not asked."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
