@@ -1,5 +1,6 @@
 """Releases of the chart as helm makes them on a real API server: several of them, an upgrade, and what is left at the end."""
 
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -10,6 +11,8 @@ from cluster_api import Api, Json, eventually
 from cluster_control_plane import Access
 
 WITHOUT_DEFINITION = ("--set=crds.install=false", "--set=rbac.aggregate=false", LOCAL)
+WITH_DEFINITION = "--set=crds.install=true"
+DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/modeldeployments.forebay.dev"
 KINDS = {
     "/api/v1": ("configmaps", "persistentvolumeclaims", "secrets", "serviceaccounts", "services"),
     "/apis/apps/v1": ("deployments",),
@@ -22,6 +25,9 @@ CLUSTER_KINDS = {
     "/apis/admissionregistration.k8s.io/v1": ("validatingadmissionpolicies", "validatingadmissionpolicybindings"),
     "/apis/rbac.authorization.k8s.io/v1": ("clusterroles", "clusterrolebindings"),
 }
+
+
+_numbers = itertools.count(1)
 
 
 class Releases:
@@ -67,7 +73,7 @@ class Releases:
 @pytest.fixture
 def spaces(cluster: Access) -> Iterator[tuple[Releases, Releases]]:
     """Two namespaces."""
-    names = [f"release-{letter}-{os.getpid()}" for letter in "ab"]
+    names = [f"release-{os.getpid()}-{next(_numbers)}" for _ in range(2)]
     for name in names:
         cluster.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     one, other = (Releases(cluster, name) for name in names)
@@ -99,3 +105,28 @@ def test_a_release_lives_beside_others_is_upgraded_and_leaves_nothing(spaces: tu
     one.uninstall("first")
     other.uninstall("third")
     eventually(lambda: not one.left() + other.left(), lambda: f"{one.left() + other.left()} are left")
+
+
+def test_a_definition_that_is_there_is_taken_over_brought_up_to_date_and_outlives_the_release(
+    spaces: tuple[Releases, Releases],
+) -> None:
+    """It may be another one's by `kubectl`, and an older one: with it the ModelDeployments would go."""
+    one, _ = spaces
+    (now,) = one.api.get(DEFINITION)["spec"]["versions"]
+    older = {**now, "additionalPrinterColumns": now["additionalPrinterColumns"][:1]}
+    one.api.merge(DEFINITION, {"spec": {"versions": [older]}})
+
+    assert "invalid ownership metadata" in one.install("first", WITH_DEFINITION)
+    one.uninstall("first")
+    assert one.install("first", WITH_DEFINITION, *_taking_over()) == ""
+    assert one.api.get(DEFINITION)["spec"]["versions"] == [now]
+
+    before = one.api.get(DEFINITION)["metadata"]["uid"]
+    one.uninstall("first")
+    assert one.api.get(DEFINITION)["metadata"]["uid"] == before
+
+
+def _taking_over() -> list[str]:
+    """Since its version 4 helm applies at the server, and leaves fields of others alone unless it is told otherwise."""
+    is_older = helm("version", "--template={{.Version}}").stdout.startswith("v3.")
+    return ["--take-ownership"] if is_older else ["--take-ownership", "--force-conflicts"]
