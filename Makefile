@@ -104,8 +104,8 @@ chaos: venv ## Break `forebay up` at random under load and count what clients sa
 rollouts: venv ## 100 revisions in a row under load where two fit, 20 where one fits: make rollouts ARGS="--two 100 --one 20"
 	@PYTHONPATH=tests/support $(BIN)/python -B tests/chaos rollouts $(ARGS)
 
-fuzz: venv ## Give every parser changed inputs, with new ones kept from what they reach: make fuzz MINUTES=10 ARGS="--keep"
-	@PYTHONPATH=tests/support $(BIN)/python -B tests/fuzz --minutes $(or $(MINUTES),10) $(ARGS)
+fuzz: venv ## Give every parser changed inputs, or PARSERS="orders devices": make fuzz MINUTES=10 ARGS="--each --state FILE"
+	@PYTHONPATH=tests/support $(BIN)/python -B tests/fuzz --minutes $(or $(MINUTES),10) $(ARGS) $(PARSERS)
 
 advisories: venv ## Check the pinned packages against known advisories; says so where no advisories can be had
 	@$(BIN)/python -B requirements/advisories.py $(ARGS)

@@ -105,6 +105,30 @@ def fuzzers(targets: Iterable[Target], seed: int) -> list[Fuzzer]:
     ]
 
 
+def read_state(made: Sequence[Fuzzer], state: Path | None) -> None:
+    """Go on from what an earlier run has written; there need be none."""
+    if state is None or not state.exists():
+        return
+    content = json.loads(state.read_text(encoding="utf-8"))
+    for fuzzer in made:
+        earlier = content.get(fuzzer.target.name, {"runs": 0, "found": []})
+        fuzzer.runs += earlier["runs"]
+        fuzzer.found += [text.encode("latin-1") for text in earlier["found"]]
+        fuzzer.seeds += fuzzer.found
+
+
+def write_state(made: Sequence[Fuzzer], state: Path | None) -> None:
+    """Write what was found; what an earlier run found of other parsers stays."""
+    if state is None:
+        return
+    content = json.loads(state.read_text(encoding="utf-8")) if state.exists() else {}
+    for fuzzer in made:
+        content[fuzzer.target.name] = {"runs": fuzzer.runs, "found": [data.decode("latin-1") for data in fuzzer.found]}
+    part = state.with_name(f".{state.name}.part")
+    part.write_text(json.dumps(content), encoding="utf-8")
+    part.replace(state)
+
+
 def read_corpus() -> dict[str, list[bytes]]:
     if not CORPUS.exists():
         return {}
