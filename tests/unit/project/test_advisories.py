@@ -1,6 +1,7 @@
 """`make advisories`, with advisories of our own making."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,12 @@ def ask(*arguments: str) -> tuple[int, str]:
 def test_without_advisories_the_check_says_that_it_was_skipped() -> None:
     status, said = ask()
     assert (status, "skipped" in said) == (0, True)
+
+
+def test_the_gate_asks_for_advisories_and_goes_on_where_there_are_none() -> None:
+    gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    (steps,) = re.findall(r"^for gate in (.+); do$", gate, re.MULTILINE)
+    assert "advisories" in steps.split()
 
 
 @pytest.mark.parametrize(
