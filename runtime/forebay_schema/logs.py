@@ -64,10 +64,17 @@ class ReadableLines(logging.Formatter):
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
+class _Stream(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """A disk without room is no fault of the line: a traceback for each of them would fill the next disk."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
     """Send this process's log to `stream` (standard error by default). Called once, by a process's main."""
     target = stream or sys.stderr
-    handler = logging.StreamHandler(target)
+    handler = _Stream(target)
     handler.setFormatter(ReadableLines() if target.isatty() else JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 

@@ -121,10 +121,13 @@ class Up:
 
 
 @contextmanager
-def running_up(state: Path, *arguments: str) -> Generator[Up]:
-    """A `forebay up` that answers, on ports of its own; ended, with all that it started, whatever happens."""
+def running_up(state: Path, *arguments: str, output: Path | None = None) -> Generator[Up]:
+    """A `forebay up` that answers, on ports of its own; ended, with all that it started, whatever happens.
+
+    `output`: a file for what it writes on its terminal; none: one in the state folder.
+    """
     state.mkdir(parents=True, exist_ok=True)
-    output = state / "terminal.txt"
+    output = output or state / "terminal.txt"
     line = [*FOREBAY, "up", "--state", str(state), "--http-port", "0", "--grpc-port", "0", *arguments]
     with output.open("w") as file, subprocess.Popen(line, stdout=file, stderr=file, text=True) as process:
         up = Up(state, process, output)

@@ -76,8 +76,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(event: object) -> None:
-    # Serving goes on when nobody reads what is printed.
-    with contextlib.suppress(BrokenPipeError):
+    # Serving goes on when nobody reads what is printed, or there is no room for it.
+    with contextlib.suppress(OSError):
         print(event, flush=True)  # noqa: T201 - what happens, for the person at the terminal
 
 

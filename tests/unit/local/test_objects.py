@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,40 @@ def test_objects_and_statuses_are_there_again_after_a_restart(tmp_path: Path) ->
     (stored,) = opened(tmp_path).all()
 
     assert (stored.deployment.uid, stored.origin, stored.deployment.status) == (uid, "/digits.yaml", SERVES)
+
+
+def test_what_cannot_be_written_is_not_taken_and_room_is_enough(tmp_path: Path) -> None:
+    objects = opened(tmp_path)
+    (tmp_path / "default").touch()
+
+    with pytest.raises(OSError, match="exists"):
+        objects.apply(wanted(), "")
+    assert objects.all() == ()
+
+    (tmp_path / "default").unlink()
+    assert objects.apply(wanted(), "") is Outcome.CREATED
+    assert opened(tmp_path).get(DIGITS) is not None
+
+
+def test_a_status_that_cannot_be_written_is_kept_told_once_and_written_as_soon_as_it_can_be(tmp_path: Path) -> None:
+    told: list[str] = []
+    objects = Objects(tmp_path, lambda _subject, text: told.append(text))
+    objects.apply(wanted(), "")
+    uid = objects.all()[0].deployment.uid
+    # Where the new file would be written.
+    in_the_way = tmp_path / "default" / f".digits.json.{os.getpid()}.new"
+    in_the_way.mkdir()
+
+    for _ in range(2):
+        objects.write_status(DIGITS, uid, SERVES)
+        objects.catch_up()
+    assert objects.all()[0].deployment.status == SERVES
+    assert told == [f"cannot be written (Is a directory): make room in {tmp_path}, or mend it; all goes on meanwhile"]
+
+    in_the_way.rmdir()
+    objects.catch_up()
+    assert opened(tmp_path).all()[0].deployment.status == SERVES
+    assert told[1:] == ["is written again"]
 
 
 def test_a_change_keeps_the_status_until_a_new_one_is_written(tmp_path: Path) -> None:

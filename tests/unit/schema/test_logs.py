@@ -1,6 +1,8 @@
+import errno
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -50,3 +52,16 @@ def test_an_exception_is_logged_with_its_traceback() -> None:
         logs.Logger("forebay.test").exception("step failed")
 
     assert "ValueError: invalid literal" in json.loads(stream.getvalue())["traceback"]
+
+
+class Full(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_line_that_there_is_no_room_for_is_left_out_without_another_word(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(stream=Full())
+
+    logs.Logger("forebay.test").info("model loaded")
+
+    assert capsys.readouterr().err == ""

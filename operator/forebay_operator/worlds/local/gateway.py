@@ -79,9 +79,17 @@ class Gateway:
         ]
 
     def set_routes(self, routes: tuple[Route, ...]) -> None:
-        """Take the control step's routes into the route table."""
-        self.routes = routes
-        self._write()
+        """Take the control step's routes into the route table.
+
+        Raises:
+            OSError: it cannot be written; the routes of before stay, so that the step orders these again.
+        """
+        before, self.routes = self.routes, routes
+        try:
+            self._write()
+        except OSError:
+            self.routes = before
+            raise
 
     def set_more_routes(self, routes: tuple[Route, ...]) -> None:
         """Take routes into the table that the control step does not know; where both name a model, the step's is meant."""

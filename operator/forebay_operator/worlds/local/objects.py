@@ -58,6 +58,8 @@ class Objects:
         self._folder = folder
         self._tell = tell
         self._by_address: dict[ModelAddress, StoredObject] = {}
+        self._unwritten: set[ModelAddress] = set()
+        self._told_of = ""
         for stored in self._read():
             self._by_address[stored.deployment.address] = stored
 
@@ -73,6 +75,7 @@ class Objects:
 
         Raises:
             RefusedChangeError: a field that cannot be changed was changed.
+            OSError: it cannot be written down; then nothing is changed.
         """
         known = self._by_address.get(wanted.address)
         if known is None:
@@ -95,16 +98,43 @@ class Objects:
         return known is not None
 
     def write_status(self, address: ModelAddress, uid: str, status: DeploymentStatus) -> DeploymentStatus | None:
-        """Keep a status, if the object is still the same one. Returns the status before."""
+        """Keep a status, if the object is still the same one. Returns the status before.
+
+        Where it cannot be written down it is kept all the same: the step goes on by it.
+        """
         known = self._by_address.get(address)
         if known is None or known.deployment.uid != uid:
             return None
         before = known.deployment.status
-        self._keep(dataclasses.replace(known, deployment=dataclasses.replace(known.deployment, status=status)))
+        self._by_address[address] = dataclasses.replace(known, deployment=dataclasses.replace(known.deployment, status=status))
+        self._unwritten.add(address)
+        self.catch_up()
         return before
 
+    def catch_up(self) -> None:
+        """Write the statuses that could not be written yet; to be called now and then. What hinders it is told once."""
+        for address in sorted(self._unwritten & self._by_address.keys()):
+            try:
+                self._write(self._by_address[address])
+            except OSError as error:
+                why = f"cannot be written ({error.strerror}): make room in {self._folder}, or mend it"
+                self._tell_once(f"{why}; all goes on meanwhile")
+                return
+        self._unwritten.clear()
+        if self._told_of:
+            self._tell_once("")
+            self._tell("state", "is written again")
+
+    def _tell_once(self, sentence: str) -> None:
+        if sentence and sentence != self._told_of:
+            self._tell("state", sentence)
+        self._told_of = sentence
+
     def _keep(self, stored: StoredObject) -> None:
+        self._write(stored)
         self._by_address[stored.deployment.address] = stored
+
+    def _write(self, stored: StoredObject) -> None:
         text = json.dumps({"origin": stored.origin, "object": stored.to_object()}, ensure_ascii=False, indent=1)
         replace_text(self._path(stored.deployment.address), text)
 

@@ -54,6 +54,7 @@ class LocalWorld:
     def observe(self) -> Snapshot:
         """The world as it is known now."""
         parts = self.parts
+        parts.objects.catch_up()
         return Snapshot(
             now=self._around.clock.now(),
             deployments=tuple(self.deployment_of(stored) for stored in parts.objects.all()),
@@ -68,9 +69,19 @@ class LocalWorld:
         )
 
     def act(self, actions: Sequence[Action]) -> None:
-        """Hand each order to the part that it is for."""
+        """Hand each order to the part that it is for. One that fails keeps none of the others from being carried out.
+
+        Raises:
+            OSError: the first failure.
+        """
+        failed: OSError | None = None
         for action in actions:
-            self._act(action)
+            try:
+                self._act(action)
+            except OSError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _act(self, action: Action) -> None:
         match action:
