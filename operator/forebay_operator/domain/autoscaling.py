@@ -19,10 +19,15 @@ from forebay_operator.domain.wording import clause, seconds_text, sentence
 __all__ = ["Decision", "Needs", "Observation", "ScalingMemory", "decide", "prolonged", "same_until"]
 
 _DELAY_PER_READY_TIME = 1.5
-_LONGEST_DELAY_S = 900.0
-_MOST_REGRETS = 3
+_LONGEST_DELAY_S = 1800.0
+_MOST_DOUBLED = 8.0
+"""Times the delay without regrets."""
 _REGRETTED_WITHIN = 10.0
-"""Times the delay."""
+"""Times the delay without regrets."""
+_WORTH_KEEPING = 10.0
+"""Times the ready time: for so long a replica is kept at most rather than waited for. A second for which requests wait is
+counted as ten seconds of the replicas that they wait for (the threshold of ski rental, with the price of waiting so set)."""
+_LONGER_THAN_MISSED = 1.25
 
 Needs = tuple[tuple[float, int], ...]
 """A sliding maximum: falling numbers of replicas, each with the time at which it was last called for."""
@@ -40,8 +45,8 @@ class ScalingMemory:
     active_at: float = 0.0
     """When anything was last asked of the model, or when it was not known."""
     lowered_at: float | None = None
-    regrets: int = 0
-    """How often in a row replicas were missed soon after they had been taken away: each doubles the delay."""
+    kept_s: float = 0.0
+    """For how long replicas are kept because they were missed soon after they had been taken away. 0: they were not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +69,7 @@ def decide(
     """
     known = _look(policy, memory, seen, present)
     before = known.wanted or 0
-    delay = _delay(policy, known.ready_times, known.regrets)
+    delay = _delay(policy, known)
     moment = Moment(
         policy=policy,
         seen=seen,
@@ -93,7 +98,7 @@ def same_until(policy: Autoscaling, memory: ScalingMemory, seen: Observation) ->
     window = load_window.last(memory.window, load_window.LONGEST_S)
     if not seen.is_quiet or seen.busy_share != 0 or any(each.busy or each.waiting for each in window):
         return seen.now
-    due = [memory.needs[0][0] + _delay(policy, memory.ready_times, memory.regrets)] if len(memory.needs) > 1 else []
+    due = [memory.needs[0][0] + _delay(policy, memory)] if len(memory.needs) > 1 else []
     if policy.min_replicas == 0 and memory.wanted:
         due.append(memory.active_at + policy.idle_timeout_s)
     return min(due, default=float("inf"))
@@ -119,7 +124,7 @@ def _look(policy: Autoscaling, memory: ScalingMemory, seen: Observation, present
         throughput=throughput,
         active_at=active_at,
         lowered_at=memory.lowered_at,
-        regrets=memory.regrets,
+        kept_s=memory.kept_s,
     )
 
 
@@ -178,7 +183,7 @@ def _within_limits(policy: Autoscaling, chosen: Call) -> Call:
 
 def _noted(policy: Autoscaling, memory: ScalingMemory, now: float, after: int, needs: Needs) -> ScalingMemory:
     """The memory after a decision. To need again soon what was let go is a regret: the next time it is kept for longer."""
-    lowered_at, regrets = _regretted(policy, memory, now, after)
+    lowered_at, kept_s = _regretted(policy, memory, now, after)
     return ScalingMemory(
         wanted=after,
         window=memory.window,
@@ -187,27 +192,48 @@ def _noted(policy: Autoscaling, memory: ScalingMemory, now: float, after: int, n
         throughput=memory.throughput,
         active_at=memory.active_at,
         lowered_at=lowered_at,
-        regrets=regrets,
+        kept_s=kept_s,
     )
 
 
-def _regretted(policy: Autoscaling, memory: ScalingMemory, now: float, after: int) -> tuple[float | None, int]:
-    before, lowered_at, regrets = memory.wanted or 0, memory.lowered_at, memory.regrets
+def _regretted(policy: Autoscaling, memory: ScalingMemory, now: float, after: int) -> tuple[float | None, float]:
+    before, lowered_at, kept_s = memory.wanted or 0, memory.lowered_at, memory.kept_s
+    if after == 0:
+        # Whoever comes then wakes it, which tells nothing of the time for which more than one should be kept.
+        return None, kept_s
     if after < before:
-        return now, regrets
+        return now, kept_s
     if lowered_at is None:
-        return None, regrets
-    if now - lowered_at > _REGRETTED_WITHIN * _delay(policy, memory.ready_times, 0):
-        return None, max(0, regrets - 1)
+        return None, kept_s
+    base = _delay_before_regrets(policy, memory.ready_times)
+    if now - lowered_at > _REGRETTED_WITHIN * base:
+        return None, kept_s / 2 if kept_s > 2 * base else 0.0
     if after > before > 0:
-        return None, min(regrets + 1, _MOST_REGRETS)
-    return lowered_at, regrets
+        return None, _kept_longer(policy, memory, now - lowered_at)
+    return lowered_at, kept_s
 
 
-def _delay(policy: Autoscaling, times: ReadyTimes, regrets: int) -> float:
+def _kept_longer(policy: Autoscaling, memory: ScalingMemory, missing_s: float) -> float:
+    """For how long what is missed again so long after it went is kept from now on: twice as long as before, or until after it
+    would have been missed, if waiting for it costs more than that."""
+    delay = _delay(policy, memory)
+    unused_s = delay + missing_s
+    doubled = min(2 * delay, _MOST_DOUBLED * _delay_before_regrets(policy, memory.ready_times))
+    is_worth_it = unused_s <= _WORTH_KEEPING * (memory.ready_times.learned or 0.0)
+    return max(doubled, _LONGER_THAN_MISSED * unused_s) if is_worth_it else doubled
+
+
+def _delay(policy: Autoscaling, memory: ScalingMemory) -> float:
     """For how long the highest number called for is kept: longer where replicas take long, or were missed before."""
-    delay = max(policy.scale_down_delay_s, _DELAY_PER_READY_TIME * (times.learned or 0.0)) * 2.0**regrets
+    delay = max(_delay_before_regrets(policy, memory.ready_times), memory.kept_s)
     return min(delay, max(_LONGEST_DELAY_S, policy.scale_down_delay_s))
+
+
+def _delay_before_regrets(policy: Autoscaling, times: ReadyTimes) -> float:
+    return min(
+        max(policy.scale_down_delay_s, _DELAY_PER_READY_TIME * (times.learned or 0.0)),
+        max(_LONGEST_DELAY_S, policy.scale_down_delay_s),
+    )
 
 
 def prolonged(memory: ScalingMemory, until: float) -> ScalingMemory:

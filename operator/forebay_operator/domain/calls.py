@@ -22,7 +22,7 @@ _RECENT_S = 2.0
 _CROWDED = 0.95
 _LEARNED_WITHIN_S = 3.0
 _DRAIN_S = 10.0
-"""Held requests should be answered within this time."""
+"""Held requests should be answered within this time, or within a ready time: more that are ordered now are there only then."""
 _MOST_GROWTH = 1.5
 """Arrivals are not foreseen to rise by more than this factor."""
 
@@ -119,10 +119,12 @@ def _will_pass_target(moment: Moment, short: LoadWindow) -> bool:
 
 def _foreseen(moment: Moment) -> Call | None:
     """What arrivals call for that rise faster than replicas get ready, where it is known how much one can do."""
-    capacity, ready_time = moment.throughput.capacity, moment.ready_time
+    learned, ready_time = moment.throughput, moment.ready_time
     arriving = moment.seen.arrivals_per_s
-    if capacity is None or ready_time is None or not arriving:
+    if learned.capacity is None or ready_time is None or not arriving:
         return None
+    # What a server that stalled had taught of large batches is disproved by small ones that do more.
+    capacity = max(learned.capacity, learned.per_replica or 0.0)
     crowded = _CROWDED * capacity * moment.before
     if arriving * _MOST_GROWTH <= crowded:
         return None
@@ -149,8 +151,8 @@ def _sized(moment: Moment) -> Call:
     rate, capacity = _arrival_rate(moment.window), moment.throughput.per_replica
     if rate is None or not capacity:
         return _guessed(moment) if _has_been_watched(moment) else Call(moment.before, "what a replica can do is being learned")
-    held = moment.seen.held or 0.0
-    needed = max(1, ceiling(rate / (capacity * PLANNED_UTILISATION) + held / (capacity * _DRAIN_S)))
+    held, drain_s = moment.seen.held or 0.0, max(_DRAIN_S, moment.ready_time or 0.0)
+    needed = max(1, ceiling(rate / (capacity * PLANNED_UTILISATION) + held / (capacity * drain_s)))
     return Call(needed, f"{rate_text(rate)} at {rate_text(capacity)} a replica need {needed}")
 
 
@@ -185,8 +187,9 @@ def _enough(moment: Moment, queue: float, delay_s: float) -> Call:
     smoothing = min(_SMOOTHING_S, max(delay_s / 4, _RECENT_S))
     busy = load_window.mean(each.busy for each in load_window.last(moment.window, smoothing))
     text = f"{queue:.1f} waiting per replica, {busy or 0.0:.1f} of {moment.seen.replicas_ready} busy"
-    if busy is None or queue > moment.policy.target_queue_depth:
+    if busy is None or (queue > moment.policy.target_queue_depth and busy > SAFE_UTILISATION * moment.seen.replicas_ready):
         return Call(before, f"Holds {before}: {text}.")
+    # A queue while replicas have room to spare waits at a few of them. It cannot move: others do not help it.
     # Busy replicas alone never call for more: where requests are batched, one with room to spare can be busy all the time.
     needed = min(before, max(1, ceiling(busy / SAFE_UTILISATION)))
     by_arrivals = _enough_for_arrivals(moment, smoothing)
