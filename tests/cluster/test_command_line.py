@@ -15,9 +15,6 @@ from cluster_logs import log_server
 from cluster_site import Site
 from local_models import a_deployment
 
-# Whole processes start and end here: on a busy machine that takes minutes.
-pytestmark = pytest.mark.timeout(900)
-
 _ROLE = "tests-models-view"
 
 

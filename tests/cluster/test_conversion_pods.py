@@ -61,16 +61,16 @@ def test_a_secret_that_is_missing_and_then_wrong_is_named_and_a_right_one_is_eno
         source = {"uri": "s3://models/scaling.onnx", "secretRef": {"name": "my-s3"}}
         body = {"apiVersion": "forebay.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "guarded"}}
         here.api.apply(here.path("modeldeployments", "guarded"), {**body, "spec": {"model": {"source": source}}})
-        summary = here.wait_for_summary("guarded", 'secret "my-s3" not found', timeout_s=180)
+        summary = here.wait_for_summary("guarded", 'secret "my-s3" not found')
         assert "create what is missing" in summary
 
         objects.forbidden.set()
         here.api.create(here.path("secrets"), {"metadata": {"name": "my-s3"}, "stringData": _credentials(objects)})
-        summary = here.wait_for_summary("guarded", "may not be read", timeout_s=180)
+        summary = here.wait_for_summary("guarded", "may not be read")
         assert "Check the credentials: source.secretRef" in summary
 
         objects.forbidden.clear()
-        here.wait_until_ready("guarded", timeout_s=240)
+        here.wait_until_ready("guarded")
 
 
 def _credentials(objects: Objects) -> dict[str, str]:
@@ -96,9 +96,9 @@ def test_a_conversion_whose_pod_is_evicted_is_named_and_tried_again(here: Site, 
     kubelet.trouble = evicted
     try:
         here.deploy("evicted", here.model_file(4.0))
-        summary = here.wait_for_summary("evicted", "low on resource: ephemeral-storage", timeout_s=180)
+        summary = here.wait_for_summary("evicted", "low on resource: ephemeral-storage")
     finally:
         kubelet.trouble = lambda _: None
 
     assert "It is tried again by itself" in summary
-    here.wait_until_ready("evicted", timeout_s=240)
+    here.wait_until_ready("evicted")

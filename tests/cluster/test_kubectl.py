@@ -12,7 +12,6 @@ from cluster_control_plane import Access
 from cluster_operator import OperatorProcess
 from cluster_site import Site, site
 
-_PATIENCE_S = 300
 _BELONGING_TO_EVERY_NAMESPACE = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
 
 
@@ -46,7 +45,7 @@ def _kubectl(here: Site, *arguments: str, given: str = "") -> str:
 
 
 def test_wait_ends_when_a_model_is_ready_and_get_shows_what_it_is_about(here: Site) -> None:
-    here.wait_until_ready("scaling", timeout_s=_PATIENCE_S)
+    here.wait_until_ready("scaling")
     assert "condition met" in _kubectl(here, "wait", "--for=condition=Ready", "--timeout=60s", "mdep/scaling")
     header, row = _kubectl(here, "get", "mdep", "--output=wide").splitlines()
     assert header.split() == ["NAME", "READY", "WANTED", "REPLICAS", "QUEUE", "AGE", "REVISION", "REASON", "SUMMARY"]
@@ -66,7 +65,7 @@ def test_explain_describes_every_field(here: Site) -> None:
 
 def test_scale_changes_the_replicas(here: Site) -> None:
     _kubectl(here, "scale", "mdep/scaling", "--replicas=2")
-    here.wait_until_ready("scaling", replicas=2, timeout_s=_PATIENCE_S)
+    here.wait_until_ready("scaling", replicas=2)
 
 
 def test_client_side_and_server_side_apply_of_the_same_manifest_change_nothing_else(here: Site) -> None:
@@ -90,12 +89,12 @@ def test_what_is_left_of_two_models_goes_with_the_second_also_where_no_operator_
     other = {**_model(here, stopped=True), "metadata": {"name": "other"}}
     _kubectl(here, "apply", "-f", "-", given=json.dumps(other))
     both = [["other", "scaling"]]
-    eventually(lambda: _owners(here, "deployments") == both, "the pool has other owners", _PATIENCE_S)
-    eventually(lambda: _owners(here, "poddisruptionbudgets") == both, "its budget has other owners", _PATIENCE_S)
+    eventually(lambda: _owners(here, "deployments") == both, "the pool has other owners")
+    eventually(lambda: _owners(here, "poddisruptionbudgets") == both, "its budget has other owners")
     operator.stop()
 
     _kubectl(here, "delete", "mdep", "scaling")
-    eventually(lambda: not here.api.find(here.path("services", "scaling")), "the Service stays", _PATIENCE_S)
+    eventually(lambda: not here.api.find(here.path("services", "scaling")), "the Service stays")
     assert [each["spec"]["replicas"] for each in here.all("deployments")] == [2]
     _kubectl(here, "delete", "mdep", "other")
 
@@ -106,7 +105,7 @@ def test_what_is_left_of_two_models_goes_with_the_second_also_where_no_operator_
     def left() -> set[str]:
         return set(_kubectl(here, "get", asked, "--output=name").split()) - _BELONGING_TO_EVERY_NAMESPACE
 
-    eventually(lambda: not left(), lambda: f"there is something left: {sorted(left())}", _PATIENCE_S)
+    eventually(lambda: not left(), lambda: f"there is something left: {sorted(left())}")
 
 
 def _owners(here: Site, kind: str) -> list[list[str]]:

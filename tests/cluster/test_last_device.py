@@ -3,7 +3,6 @@
 from cluster_api import eventually
 from cluster_site import Site
 
-_PATIENCE_S = 180.0
 _DEVICE = {"simulated": {"servers": 1, "memory": "1Gi"}}
 _SETTINGS = {"serverIdleSeconds": 300, "serverStartSeconds": 3000}
 
@@ -18,10 +17,10 @@ def test_of_two_models_that_race_for_the_last_gpu_one_serves_and_the_other_says_
     def served() -> list[str]:
         return [name for name in models if here.status(name).get("readyReplicas") == 1]
 
-    eventually(lambda: served() and all(here.summary(name) for name in models), "none serves", _PATIENCE_S)
+    eventually(lambda: served() and all(here.summary(name) for name in models), "none serves")
     (winner,) = served()
     (other,) = set(models) - {winner}
-    summary = here.wait_for_summary(other, "on a device of its own, and all devices are taken", _PATIENCE_S)
+    summary = here.wait_for_summary(other, "on a device of its own, and all devices are taken")
     assert "add a device" in summary
     here.api.delete(here.path("modeldeployments", winner))
-    here.wait_until_ready(other, timeout_s=_PATIENCE_S)
+    here.wait_until_ready(other)

@@ -142,7 +142,7 @@ def test_an_evicted_server_is_replaced_even_where_the_secret_that_it_mounts_was_
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
         here.api.create(f"{here.path('pods', name)}/eviction", eviction)
     eventually(lambda: not before & {pod["metadata"]["uid"] for pod in here.all("pods")}, "an evicted pod stays")
-    here.wait_until_ready("scaling", timeout_s=180)
+    here.wait_until_ready("scaling")
 
 
 def test_a_refresh_converts_the_source_again_and_finds_what_has_not_changed(here: Site) -> None:
@@ -154,7 +154,7 @@ def test_a_refresh_converts_the_source_again_and_finds_what_has_not_changed(here
     def serves_anew() -> bool:
         return [share["revision"] for share in here.status("scaling").get("traffic", [])] == [number + 1]
 
-    eventually(serves_anew, lambda: f"no new revision serves: {here.status('scaling')}", 180)
+    eventually(serves_anew, lambda: f"no new revision serves: {here.status('scaling')}")
     assert here.status("scaling")["artifact"]["digest"] == digest
     # The source has changed under the same name: that is picked up when it is asked for, and not before.
     here.model_file().write_bytes(here.model_file(17.0).read_bytes())

@@ -57,7 +57,7 @@ def test_a_quota_of_pods_that_is_used_up_is_named_and_raising_it_is_enough(here:
     summary = here.wait_for_summary("scaling", "quota")
     assert "raise the resourcequota" in summary.lower()
     here.api.delete(quota)
-    here.wait_until_ready("scaling", timeout_s=120)
+    here.wait_until_ready("scaling")
 
 
 def test_a_quota_of_jobs_that_is_used_up_is_named_and_raising_it_is_enough(here: Site) -> None:
@@ -84,7 +84,7 @@ def test_a_service_of_somebody_else_is_left_alone_and_named(here: Site) -> None:
         found = here.api.find(here.path("services", "taken")) or {}
         return found.get("spec", {}).get("type") == "ExternalName" and "But" not in here.summary("taken")
 
-    eventually(ours, lambda: f"the name is free and not taken: {here.summary('taken')}", 90)
+    eventually(ours, lambda: f"the name is free and not taken: {here.summary('taken')}")
 
 
 def test_an_admission_policy_that_refuses_is_named_and_lifting_it_is_enough(here: Site) -> None:
@@ -120,7 +120,7 @@ def test_an_admission_policy_that_refuses_is_named_and_lifting_it_is_enough(here
     finally:
         here.api.delete(f"{_BINDINGS}/{name}")
         here.api.delete(f"{_POLICIES}/{name}")
-    here.wait_for_summary("scaling", "Ready: 1 of 1", timeout_s=120)
+    here.wait_for_summary("scaling", "Ready: 1 of 1")
 
 
 def test_a_webhook_that_does_not_answer_is_named_and_taking_it_away_is_enough(here: Site) -> None:
@@ -146,7 +146,7 @@ def test_a_webhook_that_does_not_answer_is_named_and_taking_it_away_is_enough(he
         assert "see that it answers, or exempt Forebay's objects from it" in summary
     finally:
         here.api.delete(f"{path}/{name}")
-    eventually(lambda: here.api.find(here.path("services", "hooked")), "the Service is not made", 150)
+    eventually(lambda: here.api.find(here.path("services", "hooked")), "the Service is not made")
     eventually(lambda: "But" not in here.summary("hooked"), lambda: f"the trouble stays: {here.summary('hooked')}")
 
 
@@ -191,15 +191,15 @@ def test_a_secret_of_somebody_else_is_left_alone_and_named_and_one_of_ours_is_ke
         assert "rename that one, as Forebay needs the name for its own" in summary
         assert there.api.get(path) == before
         there.api.delete(path)
-        made = eventually(lambda: there.api.find(path), "the name is free and not taken", 120)
+        made = eventually(lambda: there.api.find(path), "the name is free and not taken")
         assert set(made["data"]) == {"token"}
         kubelet.held.clear()
-        there.wait_until_ready("scaling", timeout_s=180)
+        there.wait_until_ready("scaling")
         ours = there.api.get(path)["data"]
         operator.stop()
         there.api.merge(path, {"data": {"token": "AAAA", "more": "AAAA"}})
         operator.start()
-        eventually(lambda: there.api.get(path)["data"] == ours, "the Secret stays as somebody changed it", 120)
+        eventually(lambda: there.api.get(path)["data"] == ours, "the Secret stays as somebody changed it")
 
 
 def test_in_a_namespace_that_is_being_deleted_nothing_is_made_and_nothing_is_reported(cluster: Access, tmp_path: Path) -> None:

@@ -92,11 +92,11 @@ def test_an_operator_that_is_killed_after_each_thing_it_did_loses_nothing_and_do
         (lambda: here.all("deployments"), "server"),
         (lambda: _holds(here, kubelet), ""),
     ):
-        eventually(done, "the operator does not go on", 180)
+        eventually(done, "the operator does not go on")
         operator.kill()
         operator.start()
         kubelet.held.discard(released)
-    here.wait_until_ready("scaling", timeout_s=180)
+    here.wait_until_ready("scaling")
     made = [each for each in _writes(control_plane, here) if each["verb"] == "create" or _is_first(each)]
     jobs = {each["objectRef"].get("name") for each in made if each["objectRef"]["resource"] == "jobs"}
     assert len(jobs) <= 1
@@ -122,7 +122,7 @@ def test_an_operator_that_makes_servers_differently_moves_models_and_converts_no
     kubelet = here.start_kubelet()
     first = here.start_operator(settings={"serverIdleSeconds": 300, "serverStartSeconds": 3000})
     here.deploy("scaling", here.model_file())
-    here.wait_until_ready("scaling", timeout_s=180)
+    here.wait_until_ready("scaling")
     (before,) = here.all("deployments")
     first.stop()
     written = len(_writes(control_plane, here))
@@ -132,10 +132,10 @@ def test_an_operator_that_makes_servers_differently_moves_models_and_converts_no
     def moved() -> bool:
         return [each["metadata"]["uid"] for each in here.all("deployments")] not in ([], [before["metadata"]["uid"]])
 
-    eventually(moved, "there is no server of the new kind", 180)
-    eventually(lambda: len(here.all("deployments")) == 1, "servers of the old kind stay", 180)
-    here.wait_until_ready("scaling", timeout_s=180)
-    eventually(lambda: len(kubelet.pods("server")) == 1, "the old server does not end", 180)
+    eventually(moved, "there is no server of the new kind")
+    eventually(lambda: len(here.all("deployments")) == 1, "servers of the old kind stay")
+    here.wait_until_ready("scaling")
+    eventually(lambda: len(kubelet.pods("server")) == 1, "the old server does not end")
     assert here.infer(kubelet.pods("server")[0], "scaling", [1.0, 1.0, 1.0, 1.0]) == [3.0] * 4
     assert not [each for each in _what(_writes(control_plane, here, written)) if each.startswith("create jobs")]
 

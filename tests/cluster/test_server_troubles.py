@@ -10,8 +10,6 @@ from cluster_api import ApiError, Json, eventually
 from cluster_control_plane import Access
 from cluster_site import Site, site
 
-_PATIENCE_S = 180.0
-
 
 @dataclass(frozen=True)
 class Row:
@@ -102,20 +100,20 @@ def here(cluster: Access, tmp_path_factory: pytest.TempPathFactory, afflicted: d
 def test_what_keeps_a_server_from_starting_is_named_and_correcting_it_is_enough(
     here: Site, afflicted: dict[str, Row], row: Row
 ) -> None:
-    summary = here.wait_for_summary(row.name, row.summary, _PATIENCE_S)
+    summary = here.wait_for_summary(row.name, row.summary)
     assert summary.startswith("Not ready: it waits for forebay-")
     del afflicted[row.name]
-    here.wait_until_ready(row.name, timeout_s=_PATIENCE_S)
+    here.wait_until_ready(row.name)
     here.api.delete(here.path("modeldeployments", row.name))
 
 
 def test_limits_and_quotas_of_a_namespace_are_named_and_lifting_them_is_enough(here: Site) -> None:
     here.deploy("wide", here.model_file(), placement={"exclusive": True})
-    here.wait_until_ready("wide", timeout_s=_PATIENCE_S)
+    here.wait_until_ready("wide")
     limit = {"type": "Container", "max": {"memory": "1Mi"}}
     _until_lifted(here, "limitranges", {"limits": [limit]}, "The namespace's limits refuse it", "change the LimitRange")
     here.deploy("wide", here.model_file(), placement={"exclusive": True})
-    eventually(lambda: len(here.all("pods")) == 1, lambda: f"a server without replicas stays: {here.all('pods')}", _PATIENCE_S)
+    eventually(lambda: len(here.all("pods")) == 1, lambda: f"a server without replicas stays: {here.all('pods')}")
     hard = {"limits.memory": "1Mi"}
     _until_lifted(here, "resourcequotas", {"hard": hard}, "The namespace's quota is used up", "raise the ResourceQuota")
 
@@ -123,13 +121,13 @@ def test_limits_and_quotas_of_a_namespace_are_named_and_lifting_them_is_enough(h
 def _until_lifted(here: Site, kind: str, spec: Json, cause: str, remedy: str) -> None:
     """A second replica is refused as long as the namespace has this object."""
     here.api.create(here.path(kind), {"metadata": {"name": "tight"}, "spec": spec})
-    eventually(lambda: _is_refused(here), f"the {kind} do not bite", _PATIENCE_S)
+    eventually(lambda: _is_refused(here), f"the {kind} do not bite")
     here.deploy("wide", here.model_file(), placement={"exclusive": True}, replicas=2)
-    summary = here.wait_for_summary("wide", cause, _PATIENCE_S)
+    summary = here.wait_for_summary("wide", cause)
     assert summary.startswith("Ready: 1 of 2 replicas")
     assert remedy in summary
     here.api.delete(here.path(kind, "tight"))
-    here.wait_until_ready("wide", replicas=2, timeout_s=_PATIENCE_S)
+    here.wait_until_ready("wide", replicas=2)
 
 
 def _is_refused(here: Site) -> bool:

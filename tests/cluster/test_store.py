@@ -25,13 +25,13 @@ def test_a_store_that_is_closed_and_then_full_is_named_and_mending_it_is_enough(
     here.start_operator(store={"uri": "s3://store/forebay"}, settings={"serverIdleSeconds": 300, "serverStartSeconds": 300})
     here.start_kubelet()
     here.deploy("scaling", here.model_file())
-    summary = here.wait_for_summary("scaling", "The store at s3://store/forebay cannot be used", 300)
+    summary = here.wait_for_summary("scaling", "The store at s3://store/forebay cannot be used")
     assert "that this process may write to it" in summary
 
     # It is tried again by itself.
     objects.full.set()
     objects.forbidden.clear()
-    summary = here.wait_for_summary("scaling", "The store at s3://store/forebay is full", 300)
+    summary = here.wait_for_summary("scaling", "The store at s3://store/forebay is full")
     assert "Make room in it, or have it enlarged" in summary
     assert objects.content == {}, "nothing is left half way"
 
@@ -39,4 +39,4 @@ def test_a_store_that_is_closed_and_then_full_is_named_and_mending_it_is_enough(
     objects.full.clear()
     refresh = {"metadata": {"annotations": {"forebay.dev/refresh": "now"}}}
     here.api.merge(here.path("modeldeployments", "scaling"), refresh)
-    here.wait_until_ready("scaling", timeout_s=300)
+    here.wait_until_ready("scaling")

@@ -19,7 +19,8 @@ from forebay_gateway.holder.calls import ModelCall, RequestHead, http_call
 from forebay_gateway.xds.clusters import Json
 from forebay_gateway.xds.routes import Share, route_configuration
 from forebay_schema.addresses import ModelAddress
-from gateway_processes import PATIENCE_S, eventually, free_port
+from free_ports import free_port
+from gateway_processes import PATIENCE_S, eventually
 from gateway_vectors import HOLDER_GRPC, HOLDER_HTTP, VECTORS, Vector
 
 ROLLOUT = ModelAddress(namespace="team-a", name="rollout")

@@ -12,8 +12,9 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from forebay_gateway.envoy.process import start_time
+from free_ports import free_port
 from gateway_clients import INFER, Reply, ask, at_once, connection, results, routed, tensor, triton
-from gateway_processes import PATIENCE_S, Backend, GatewayProcess, eventually, free_port
+from gateway_processes import PATIENCE_S, Backend, GatewayProcess, eventually
 
 
 def infer(gateway: GatewayProcess, name: str) -> Reply:

@@ -12,7 +12,8 @@ from forebay_gateway.envoy import supervisor
 from forebay_gateway.envoy.process import start_time
 from forebay_gateway.envoy.supervisor import Supervisor
 from forebay_gateway.settings import Sockets
-from gateway_processes import PATIENCE_S, free_port
+from free_ports import free_port
+from gateway_processes import PATIENCE_S
 
 
 def hangs_the_first_time(folder: Path) -> Path:

@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlparse
 
 import yaml
 
 Json = dict[str, Any]
+PATIENCE_S: Final = 300.0
+"""What a busy machine may take for what is quick on one that rests: nobody waits longer than until it has happened."""
 
 
 class ApiError(Exception):
@@ -142,7 +144,7 @@ def _ask(connection: _Connection, method: str, path: str, body: str | None, head
         raise OSError(f"{type(error).__name__}: {error}") from error
 
 
-def eventually(condition: Callable[[], Any], what: str | Callable[[], str], timeout_s: float = 60.0) -> Any:
+def eventually(condition: Callable[[], Any], what: str | Callable[[], str], timeout_s: float = PATIENCE_S) -> Any:
     """What the condition gives as soon as it gives anything; fails with `what` when it gives nothing in time."""
     deadline = time.monotonic() + timeout_s
     while True:

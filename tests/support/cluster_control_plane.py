@@ -6,17 +6,16 @@ Where the programs are found, or how they are built, says `cluster_programs`.
 import contextlib
 import ctypes
 import json
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cluster_api import Api, ApiError
+from free_ports import free_ports
 
 _LOOPBACK: Final = "127.0.0.1"
 _ADMIN: Final = "admin-token-of-the-tests"
@@ -39,7 +38,7 @@ class ControlPlane:
         self._programs = programs
         self._folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._ports = dict(zip(("etcd", "peer", "api", "manager"), _free_ports(4), strict=True))
+        self._ports = dict(zip(("etcd", "peer", "api", "manager"), free_ports(4), strict=True))
         self.server = f"https://{_LOOPBACK}:{self._ports['api']}"
         self.api = Api(self.server, _ADMIN)
         self.kubeconfig = folder / "kubeconfig"
@@ -200,16 +199,3 @@ def _wait(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"{what} after {_START_S:.0f} s"
         time.sleep(0.05)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports below those that the kernel gives to clients, so that a server that is started again finds its own free."""
-    free: list[int] = []
-    candidates = list(range(15000, 30000))
-    random.SystemRandom().shuffle(candidates)
-    while len(free) < count:
-        port: Any = candidates.pop()
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((_LOOPBACK, port))
-            free.append(port)
-    return free

@@ -14,7 +14,8 @@ import yaml
 from cluster_api import Api, ApiError, Json
 from cluster_control_plane import Access
 from cluster_kubelet import NODE
-from gateway_processes import PATIENCE_S, GatewayProcess, free_port
+from free_ports import free_port
+from gateway_processes import PATIENCE_S, GatewayProcess
 
 _ACCOUNT = "gateway"
 HOLD_S = 600

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster_api import Api, ApiError, Json, eventually
+from cluster_api import PATIENCE_S, Api, ApiError, Json, eventually
 from cluster_control_plane import Access
 from cluster_kubelet import Kubelet, PlayedPod
 from cluster_operator import OperatorProcess, settings
@@ -67,7 +67,7 @@ class Site:
     def summary(self, name: str) -> str:
         return str(self.status(name).get("summary", ""))
 
-    def wait_for_summary(self, name: str, part: str, timeout_s: float = 60.0) -> str:
+    def wait_for_summary(self, name: str, part: str, timeout_s: float = PATIENCE_S) -> str:
         """The summary, once it says this."""
 
         def says() -> str:
@@ -77,7 +77,7 @@ class Site:
         found: str = eventually(says, lambda: f"{part!r} in the summary of {name}: {self.summary(name)!r}", timeout_s)
         return found
 
-    def wait_until_ready(self, name: str, replicas: int = 1, timeout_s: float = 90.0) -> Json:
+    def wait_until_ready(self, name: str, replicas: int = 1, timeout_s: float = PATIENCE_S) -> Json:
         """The status, once so many replicas are ready."""
 
         def ready() -> Json | None:
@@ -92,7 +92,7 @@ class Site:
     def all(self, kind: str) -> list[Json]:
         return self.api.all(self.path(kind))
 
-    def one(self, kind: str, timeout_s: float = 60.0) -> Json:
+    def one(self, kind: str, timeout_s: float = PATIENCE_S) -> Json:
         """The only object of a kind, once it is there."""
 
         def only() -> Json | None:
@@ -105,7 +105,7 @@ class Site:
 
     def wait_until_none(self, kind: str) -> None:
         """Until there is no object of a kind left."""
-        eventually(lambda: not self.all(kind), lambda: f"there are {kind} left: {self.all(kind)}", 120)
+        eventually(lambda: not self.all(kind), lambda: f"there are {kind} left: {self.all(kind)}")
 
     def events(self, reason: str = "") -> list[Json]:
         """Events of ours."""

@@ -20,6 +20,7 @@ import gateway_backend
 from forebay_schema.demand import DemandLine, ModelDemand
 from forebay_schema.network import authority
 from forebay_schema.routes import Endpoint, Route, RouteTable
+from free_ports import free_port
 
 T = TypeVar("T")
 PATIENCE_S = 60.0
@@ -35,13 +36,6 @@ def eventually(what: str, check: Callable[[], T | None], patience_s: float = PAT
             return result
         time.sleep(0.01)
     raise AssertionError(f"never came: {what}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
