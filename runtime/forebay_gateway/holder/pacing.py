@@ -48,6 +48,10 @@ class Pace:
     """Requests that all replicas may have, where every request is let go by us; None: some go there directly."""
     rate: float = 0.0
     """With a bound: how many they answer in a second."""
+    overfull: float = 0.0
+    """What the older replicas have beyond their bound: no reason to keep those that have joined since idle."""
+    older: float = 1.0
+    """The older ones' part of all replicas."""
 
     @property
     def room(self) -> int:
@@ -57,7 +61,7 @@ class Pace:
         """How many may be let go, so long after the load report: replicas will have finished some since."""
         if self.bound is not None:
             there = self.in_flight + self.released
-            return max(self.bound - there + min(int(self.rate * seconds), there), 0)
+            return max(self.bound - there + min(int(self.rate * seconds), there) + int(self.overfull), 0)
         free = self.replicas * self.window - self.in_flight - self.released
         trickle = self.replicas * TRICKLE - self.released
         return max(free, trickle, 0)
@@ -69,11 +73,16 @@ class Pace:
         return replace(self, bound=bound, rate=rate)
 
     def with_replicas(self, replicas: int) -> "Pace":
-        return replace(self, replicas=replicas)
+        if self.bound is None or replicas <= self.replicas:
+            return replace(self, replicas=replicas)
+        overfull = max(self.overfull, float(self.in_flight + self.released - self.bound))
+        return replace(self, replicas=replicas, overfull=overfull, older=self.replicas / replicas)
 
     def with_report(self, in_flight: int) -> "Pace":
         """The pace after a load report, or after a report that did not come: then take `in_flight` as zero."""
-        return replace(self, window=self._next_window(in_flight), in_flight=in_flight, released=0)
+        finished = max(self.in_flight + self.released - in_flight, 0)
+        overfull = min(max(self.overfull - self.older * finished, 0.0), float(in_flight))
+        return replace(self, window=self._next_window(in_flight), in_flight=in_flight, released=0, overfull=overfull)
 
     def with_bounce(self) -> "Pace":
         """A request came back: the replicas had no room for it, or could not be reached."""

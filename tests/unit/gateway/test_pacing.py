@@ -86,3 +86,12 @@ def test_between_reports_replicas_are_given_what_they_should_have_finished_and_n
     assert [pace.room_after(seconds) for seconds in (0.0, 0.1, 0.2)] == [10, 40, 70]
     assert pace.with_released(10).room_after(60.0) == 100, "all that they had"
     assert pace.with_bound(100).room_after(60.0) == 10, "where it is not known what they do"
+
+
+def test_a_replica_that_joins_gets_its_share_though_the_older_ones_have_more_than_theirs() -> None:
+    pace = Pace(replicas=1).with_bound(16).with_report(in_flight=100).with_replicas(2).with_bound(32)
+    assert pace.room == 16
+    busy = pace.with_released(16)
+    assert busy.room == 0
+    assert busy.with_report(in_flight=108).room == 4, "the new one's half of the eight that were finished"
+    assert busy.with_report(in_flight=0).room == 32
