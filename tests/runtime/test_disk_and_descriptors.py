@@ -1,4 +1,4 @@
-"""No room on the scratch volume, no descriptors left: what is served goes on, and what failed works once there is room.
+"""No room on the scratch volume, no descriptors or memory left: what is served goes on, and there being some again is enough.
 
 A limit on the size of files stands for a full disk: it needs no privilege, and fails the same calls.
 """
@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from forebay_schema.repository import LoadOrder
-from runtime_models import MIB, add_model, put_artifact
+from runtime_models import MIB, add_model, heavy_model, put_artifact, put_model
 from runtime_servers import Server, Wire, running_server, wait_for
 
 ONES = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}]}
@@ -86,6 +86,22 @@ def test_descriptors_that_run_out_keep_no_connection_from_being_served(server: S
         idle.close()
         wait_for(lambda: _answers(server), "new connections are taken again")
     assert server.process.poll() is None
+
+
+def test_a_model_that_there_is_no_memory_for_is_refused_and_memory_is_enough(tmp_path: Path) -> None:
+    put_model(tmp_path / "models", "small", add_model())
+    put_model(tmp_path / "models", "heavy", heavy_model(64))
+    arguments = ("--model-control-mode", "explicit", "--model-repository", str(tmp_path / "models"))
+    with running_server(tmp_path, *arguments) as server:
+        assert server.request("POST", "/v2/repository/models/small/load", "{}").status == 200
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        taken = int(status.partition("VmSize:")[2].split()[0]) << 10
+        before = resource.prlimit(server.process.pid, resource.RLIMIT_AS, (taken + 32 * MIB, resource.RLIM_INFINITY))
+        refused = server.request("POST", "/v2/repository/models/heavy/load", "{}")
+        assert (refused.status, "there is too little memory left for it (" in refused.json["error"]) == (400, True), refused
+        assert server.infer_json("small", ONES).status == 200
+        resource.prlimit(server.process.pid, resource.RLIMIT_AS, before)
+        assert server.request("POST", "/v2/repository/models/heavy/load", "{}").status == 200
 
 
 def _answers(server: Server) -> bool:

@@ -189,6 +189,17 @@ def growing_model() -> bytes:
     )
 
 
+def heavy_model(megabytes: int) -> bytes:
+    """Weights of that size; y = w[i], INT64 [1] to FP32 [1]."""
+    weights = np.ones(megabytes * MIB // 4, np.float32)
+    return _model(
+        [helper.make_node("Gather", ["w", "i"], ["y"], axis=0)],
+        [helper.make_tensor_value_info("i", TensorProto.INT64, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+        [helper.make_tensor("w", TensorProto.FLOAT, weights.shape, weights.tobytes(), raw=True)],
+    )
+
+
 def slow_model(steps: int = 24, width: int = 512) -> bytes:
     """Multiplies by a big matrix again and again: some ten milliseconds a row on one core. FP32 [-1, width]."""
     weights = np.eye(width, dtype=np.float32).tobytes()

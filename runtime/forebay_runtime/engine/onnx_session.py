@@ -29,6 +29,7 @@ _FATAL_ONLY: Final = 4
 _AS_REQUESTED: Final = 1
 _CHOSEN_BY_ONNXRUNTIME: Final = ("initial_chunk_size_bytes", "max_dead_bytes_per_chunk", "initial_growth_chunk_size_bytes")
 _TIMED_RUNS: Final = 5
+_NO_MEMORY: Final = "bad_alloc"
 _CPU_NODES: Final = "graph nodes that are assigned to the default CPU EP"
 # An ONNX file: y = Identity(x), FP32[1], opset 13, IR 8.
 _PROBE: Final = (
@@ -151,7 +152,7 @@ class OnnxSession:
             self.provider: str = provider
         except Exception as error:
             if _CPU_NODES not in str(error):
-                raise SessionError(f"onnxruntime cannot load {model.name}: {_first_line(error)}") from None
+                raise SessionError(f"onnxruntime cannot load {model.name}: {_why_not_loaded(error)}") from None
             self._session = _session(os.fspath(model), provider, device_index, threads, nodes_on_cpu=True)
             self.provider = provider_used(_assigned(self._session), _PROVIDERS[provider])
         self._options = onnxruntime.RunOptions()
@@ -278,6 +279,13 @@ def _zeros(tensor: ModelTensor, rows: int) -> Array:
     if tensor.datatype is BYTES:
         return np.full(shape, "", dtype=object)
     return np.zeros(shape, tensor.datatype.dtype)
+
+
+def _why_not_loaded(error: Exception) -> str:
+    said = _first_line(error)
+    if not isinstance(error, MemoryError) and _NO_MEMORY not in said:
+        return said
+    return f"there is too little memory left for it ({said or _NO_MEMORY}): give the server more, or have it hold less"
 
 
 def _first_line(error: Exception) -> str:
