@@ -127,13 +127,13 @@ def test_a_time_limit_that_is_none_is_refused(server: Server, repository: Path) 
     assert (refused.status, "must be a number from 0 to 86400" in refused.json["error"]) == (400, True)
 
 
-def escaping_model() -> bytes:
-    """Its constant is said to be in a file outside of the model's folder."""
+def escaping_model(location: str) -> bytes:
+    """Its constant is said to be in a file outside of the model's folder, or of which that is a link."""
     model = onnx.load_from_string(add_model())
     tensor = model.graph.initializer[0]
     tensor.ClearField("float_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="../../../../../../../../etc/hostname")
+    tensor.external_data.add(key="location", value=location)
     tensor.external_data.add(key="length", value="4")
     return bytes(model.SerializeToString())
 
@@ -148,16 +148,28 @@ def foreign_model() -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (escaping_model(), "External data path"),
+        (escaping_model("../../../../../../../../etc/hostname"), "External data path escapes"),
+        (escaping_model("within/../../../../../../../etc/hostname"), "External data path escapes"),
+        (escaping_model("/etc/hostname"), "Absolute"),
+        (escaping_model("link"), "External data path escapes"),
         (foreign_model(), "evil.example"),
         (add_model()[:-10], "onnxruntime cannot load model.onnx"),
     ],
-    ids=["external data that escapes", "operator of a domain that is nobody's", "truncated"],
+    ids=[
+        "data in ..",
+        "data by a way back",
+        "data of the machine",
+        "data by a link",
+        "operator of a domain that is nobody's",
+        "truncated",
+    ],
 )
 def test_a_model_that_reaches_for_what_is_not_its_own_is_refused(
     server: Server, repository: Path, content: bytes, said: str
 ) -> None:
-    put_model(repository, "reaching", content)
+    folder = put_model(repository, "reaching", content)
+    if not (folder / "1" / "link").is_symlink():
+        (folder / "1" / "link").symlink_to("/etc/hostname")
     refused = load(server, "reaching")
     assert (refused.status, said in refused.json["error"]) == (400, True), refused.json
     assert load(server, "add").status == 200
