@@ -10,7 +10,7 @@ from typing import Final
 import yaml
 
 from chart_rendering import NAMESPACE, PLAIN, Json, find, objects, program
-from cluster_api import Api
+from cluster_api import PATIENCE_S, Api
 from cluster_control_plane import Access
 
 OPERATOR: Final = "forebay-operator"
@@ -26,7 +26,7 @@ def kubectl(access: Access, *arguments: str, given: str = "") -> subprocess.Comp
     """Run kubectl as an administrator; it has to succeed. `given`: its standard input."""
     path = program("kubectl", "put it on the PATH")
     command = [path, f"--kubeconfig={access.kubeconfig}", *arguments]
-    made = subprocess.run(command, input=given, capture_output=True, text=True, timeout=120, check=False)
+    made = subprocess.run(command, input=given, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert made.returncode == 0, made.stderr
     return made
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import cluster_programs
+from cluster_api import PATIENCE_S
 
 ROOT: Final = Path(__file__).parents[2]
 CHART: Final = ROOT / "charts" / "forebay"
@@ -42,7 +43,7 @@ def helm(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str
     """Run helm without any cluster."""
     path = program("helm", "put Helm 3.17 or newer on the PATH")
     environment = {**os.environ, "KUBECONFIG": os.devnull}
-    return subprocess.run([path, *arguments], check=check, capture_output=True, text=True, timeout=60, env=environment)
+    return subprocess.run([path, *arguments], check=check, capture_output=True, text=True, timeout=PATIENCE_S, env=environment)
 
 
 @cache

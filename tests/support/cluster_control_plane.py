@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cluster_api import Api, ApiError
+from cluster_api import PATIENCE_S, Api, ApiError
 from free_ports import free_ports
 
 _LOOPBACK: Final = "127.0.0.1"
 _ADMIN: Final = "admin-token-of-the-tests"
 _MANAGER: Final = "manager-token-of-the-tests"
-_START_S: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ def die_with_parent() -> None:
 
 
 def _wait(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + _START_S
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline, f"{what} after {_START_S:.0f} s"
+        assert time.monotonic() < deadline, f"{what} after {PATIENCE_S:.0f} s"
         time.sleep(0.05)

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from cluster_api import Json, eventually
+from cluster_api import PATIENCE_S, Json, eventually
 from cluster_control_plane import Access, die_with_parent
 
 
@@ -84,7 +84,7 @@ class OperatorProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(20)
+                self._process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise AssertionError(f"the operator did not end: {self.tail()}") from None
@@ -114,7 +114,7 @@ class OperatorProcess:
         """Status and text of one of its pages."""
         address = eventually(self._address, "the operator does not listen")
         try:
-            with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=PATIENCE_S) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
