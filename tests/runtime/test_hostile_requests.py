@@ -1,8 +1,10 @@
 """Requests that are made to hurt: refused at once and with their cause, whatever they claim."""
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,7 +13,7 @@ import pytest
 
 from forebay_runtime.protocol.triton_messages import service
 from forebay_runtime.server.grpc_server import HEALTH_CALLS, INFER_CALLS
-from runtime_servers import Answer, Server, wait_for
+from runtime_servers import Answer, Server, running_server, wait_for
 
 ONES = {"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [1.0] * 16}
 
@@ -174,3 +176,18 @@ def test_a_call_without_any_message_is_refused(server: Server) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             method(iter(()))
     assert caught.value.details() == "the call has no message"
+
+
+def test_calls_that_came_while_the_server_did_not_run_are_all_answered(tmp_path: Path) -> None:
+    """Beyond 1,000 that were not looked at yet, grpc cancelled them by chance."""
+    request = service.ServerLiveRequest().SerializeToString()
+    explicit = ("--model-control-mode", "explicit")
+    with running_server(tmp_path, *explicit) as server, grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
+        call(request)
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            calls = [call.future(request) for _ in range(4_000)]
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert {each.code().name for each in calls} <= {"OK", "UNAVAILABLE"}

@@ -31,10 +31,16 @@ _KINDS: Final = {
 }
 _OTHER: Final = "other"
 _HEALTH_SERVICE: Final = "grpc.health.v1.Health"
+_MOST_PENDING: Final = 1 << 12
+"""Each takes up to 20 KB."""
 _OPTIONS: Final = (
     ("grpc.max_send_message_length", _LARGEST_MESSAGE),
     # A second server on the same port must be an error, not a silent share of the requests.
     ("grpc.so_reuseport", 0),
+    # Calls that came and were not looked at yet. Beyond 1,000 grpc would cancel some by chance, without a word: a moment in which
+    # the process does not run is enough for that, or somebody who resets streams by the thousand. All get an answer of ours.
+    ("grpc.server.max_pending_requests", _MOST_PENDING),
+    ("grpc.server.max_pending_requests_hard_limit", 2 * _MOST_PENDING),
 )
 
 
