@@ -134,7 +134,9 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server: Objects, tm
     server.content["/model"] = CONTENT
     server.dripping.set()
 
-    assert "did not arrive in time: TimeoutError: not complete after 1 s" in refused(f"{server.url}/model", tmp_path, seconds=1.0)
+    assert "did not arrive in time: TimeoutError: not complete after 1 s" in refused(
+        f"{server.url}/model", tmp_path, seconds=1.0
+    )
 
 
 @pytest.mark.parametrize("uri", ["{server}/model?token=secret", "s3://models/model"])

@@ -37,8 +37,8 @@ _OPTIONS: Final = (
     ("grpc.max_send_message_length", _LARGEST_MESSAGE),
     # A second server on the same port must be an error, not a silent share of the requests.
     ("grpc.so_reuseport", 0),
-    # Calls that came and were not looked at yet. Beyond 1,000 grpc would cancel some by chance, without a word: a moment in which
-    # the process does not run is enough for that, or somebody who resets streams by the thousand. All get an answer of ours.
+    # Calls that came and were not looked at yet. Beyond 1,000 grpc would cancel some by chance, without a word: a moment in
+    # which this process does not run is enough for that, or somebody who resets streams by the thousand.
     ("grpc.server.max_pending_requests", _MOST_PENDING),
     ("grpc.server.max_pending_requests_hard_limit", 2 * _MOST_PENDING),
 )
