@@ -17,7 +17,7 @@ from forebay_gateway.holder.http1 import ProtocolError
 from forebay_gateway.holder.http2 import Http2Connection
 from forebay_operator.api import loading
 from forebay_operator.manifests import pool, quantities
-from forebay_operator.worlds import server_pages
+from forebay_operator.worlds.server_pages import PageReader
 from forebay_runtime.domain.device_spec import DeviceSpecError, parse_device, parse_size
 from forebay_runtime.protocol import byte_strings, compression, grpc_wire, http_head, infer_grpc, infer_json, model_config
 from forebay_runtime.protocol.datatypes import BYTES, DATATYPES
@@ -83,7 +83,9 @@ _FRAMES = (
     b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00d\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x01\x00"
     b"\x00\x00\x05\x01\x05\x00\x00\x00\x01\x82\x84\x86A\x00\x00\x00\x02\x00\x01\x00\x00\x00\x01hi"
 )
-_PAGE = b'nv_inference_count{model="m",version="1"} 3\nforebay_model_info{model="m",version="1",digest="d"} 1\n'
+_PAGE = (
+    b'nv_inference_pending_request_count{model="m",version="1"} 3\nforebay_model_info{model="m",version="1",digest="d"} 1\n'
+)
 _INDEX = b'[{"name":"m","version":"1","state":"READY"},{"name":"n","version":"1","state":"UNAVAILABLE","reason":"x"}]'
 _DEPLOYMENT = (
     b"apiVersion: forebay.dev/v1alpha1\nkind: ModelDeployment\nmetadata: {name: m}\nspec:\n  model:\n    source:"
@@ -135,8 +137,8 @@ TARGETS = (
     Target("manifest", Manifest.from_json, (DocumentError,), (_document("manifest", format="onnx", files=[]),)),
     Target("order", ConversionOrder.from_json, (DocumentError,), (_document("conversion-order", store="s"),)),
     Target("authorities", _text(address_of_authority), (), (b"m.default.svc.cluster.local:8000",)),
-    Target("metrics-page", server_pages.read_metrics, (ValueError,), (_PAGE,)),
-    Target("index-page", server_pages.read_index, (ValueError,), (_INDEX,)),
+    Target("metrics-page", lambda page: PageReader().read(_INDEX, page), (ValueError,), (_PAGE,)),
+    Target("index-page", lambda page: PageReader().read(page, _PAGE), (ValueError,), (_INDEX,)),
     Target("deployments", _text(loading.load_text), (), (_DEPLOYMENT,)),
     Target("quantities", _text(quantities.canonical), (), (b"1024Mi", b"1000m")),
     Target("whole-quantities", _text(quantities.whole), (), (b"1.5Gi",)),

@@ -1,14 +1,16 @@
 """A server's two pages, Triton's repository index and its metrics: what they say, and what it therefore holds.
 
 They are read as often as once a second from a thousand servers: one regular expression, no parser. Only the families that the
-controller asks for are looked at, labels that were seen before are not read again, and neither is what a server said before.
+controller asks for are looked at. Whose figures they are is worked out once for pages that have the same lines but for the
+figures at their ends.
 """
 
 import json
+import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -31,7 +33,7 @@ _FAMILIES: Final = (
     metrics.SERVER_DRAINING,
 )
 # It begins with a byte, as "^" would be tried at every byte: several times as fast.
-_WANTED: Final = re.compile(rf"\n({'|'.join(_FAMILIES)})(?:{{(.*)}})? (\S+)".encode())
+_WANTED: Final = re.compile(rf"\n((?:{'|'.join(_FAMILIES)})(?:{{.*}})?) (\S+)".encode())
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _PHASES: Final = {
     "READY": HoldingPhase.READY,
@@ -42,65 +44,10 @@ _PHASES: Final = {
 _UNLOADED: Final = frozenset({"", "unloaded"})
 """Reasons with which Triton lists what it once held and let go: no failures."""
 _Key = tuple[str, int]
-_Sample = tuple[bytes, bytes, bytes]
-"""Family, labels, value."""
-
-
-@dataclass(frozen=True, slots=True)
-class MetricsPage:
-    """A metrics page, by what the controller asks of it."""
-
-    by_version: Mapping[_Key, Mapping[str, float]] = field(default_factory=dict)
-    """For each model and version, the metrics that have these labels; several samples of one metric are added up."""
-    info: Mapping[_Key, Mapping[str, str]] = field(default_factory=dict)
-    """The labels of `forebay_model_info`."""
-    draining: bool = False
-
-
-def read_metrics(page: bytes) -> MetricsPage:
-    """Read a metrics page.
-
-    Raises:
-        ValueError: a figure is no number.
-    """
-    return _metrics_page(_samples(page))
-
-
-def _samples(page: bytes) -> list[_Sample]:
-    samples: list[_Sample] = _WANTED.findall(b"\n" + page)
-    return samples
-
-
-def _metrics_page(samples: Iterable[_Sample]) -> MetricsPage:
-    by_version: dict[_Key, dict[str, float]] = defaultdict(dict)
-    info: dict[_Key, Mapping[str, str]] = {}
-    draining = False
-    for family, labels, value in samples:
-        key, named = _labels(labels)
-        name = family.decode()
-        if key is not None:
-            figures = by_version[key]
-            figures[name] = figures.get(name, 0.0) + float(value)
-            if name == metrics.MODEL_INFO:
-                info[key] = named
-        elif name == metrics.SERVER_DRAINING:
-            draining = float(value) > 0
-    return MetricsPage(by_version=dict(by_version), info=info, draining=draining)
-
-
-def read_index(page: bytes) -> tuple[IndexEntry, ...]:
-    """Read a repository index.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        entries = json.loads(page)
-    except RecursionError:
-        raise ValueError("the repository index is nested beyond all measure") from None
-    if not isinstance(entries, list):
-        raise ValueError(f"expected a list of models, found {type(entries).__name__}")  # noqa: TRY004 - one error for what is read
-    return tuple(IndexEntry.model_validate(entry) for entry in entries)
+_Sample = tuple[bytes, bytes]
+"""A family with its labels, and the figure."""
+_Places = tuple[int, ...]
+"""Where among the figures of a page those are that add up to one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +55,7 @@ class Reading:
     """What both pages of a server say."""
 
     holdings: tuple[Holding, ...] = ()
+    """What it holds, is about to hold, or failed to, sorted; figures that the page lacks are unknown, never zero."""
     draining: bool = False
 
 
@@ -117,6 +65,7 @@ class PageReader:
     def __init__(self) -> None:
         self._index: tuple[bytes, tuple[IndexEntry, ...]] = (b"[]", ())
         self._metrics: tuple[bytes, list[_Sample]] = (b"", [])
+        self._layout = _Layout((), ())
         self._reading = Reading()
 
     def read(self, index: bytes, metrics: bytes) -> Reading:
@@ -125,19 +74,18 @@ class PageReader:
         Raises:
             ValueError: one of the pages is none.
         """
-        entries = self._index[1] if index == self._index[0] else read_index(index)
+        entries = self._index[1] if index == self._index[0] else _read_index(index)
         samples = self._metrics[1] if metrics == self._metrics[0] else _samples(metrics)
         if entries != self._index[1] or samples != self._metrics[1]:
-            page = _metrics_page(samples)
-            self._reading = Reading(holdings_of(entries, page), page.draining)
+            layout = self._layout_of(entries, tuple([series for series, _ in samples]))
+            self._reading, self._layout = layout.reading([float(figure) for _, figure in samples]), layout
         self._index, self._metrics = (index, entries), (metrics, samples)
         return self._reading
 
-
-def holdings_of(index: Iterable[IndexEntry], page: MetricsPage) -> tuple[Holding, ...]:
-    """What the server holds, is about to hold, or failed to, sorted; figures that the page lacks are unknown, never zero."""
-    found = (_holding(entry, page) for entry in index)
-    return tuple(sorted((holding for holding in found if holding), key=lambda holding: (holding.model, holding.version)))
+    def _layout_of(self, entries: tuple[IndexEntry, ...], series: tuple[bytes, ...]) -> "_Layout":
+        if series == self._layout.series and entries == self._layout.entries:
+            return self._layout
+        return _Layout(entries, series)
 
 
 def structure_of(holdings: Iterable[Holding]) -> frozenset[tuple[str, int, HoldingPhase, int | None]]:
@@ -145,40 +93,117 @@ def structure_of(holdings: Iterable[Holding]) -> frozenset[tuple[str, int, Holdi
     return frozenset((holding.model, holding.version, holding.phase, holding.footprint_bytes) for holding in holdings)
 
 
-def _holding(entry: IndexEntry, page: MetricsPage) -> Holding | None:
+class _Layout:
+    """Whose the figures of a metrics page are."""
+
+    def __init__(self, entries: tuple[IndexEntry, ...], series: tuple[bytes, ...]) -> None:
+        """`series`: the lines without their figures."""
+        self.entries = entries
+        self.series = series
+        self._draining: list[int] = []
+        places: dict[_Key, dict[str, _Places]] = defaultdict(dict)
+        info: dict[_Key, Mapping[str, str]] = {}
+        for at, (family, key, labels) in enumerate(map(_parts, series)):
+            if key is not None:
+                places[key][family] = (*places[key].get(family, ()), at)
+                if family == metrics.MODEL_INFO:
+                    info[key] = labels
+            elif family == metrics.SERVER_DRAINING:
+                self._draining.append(at)
+        keys = sorted((_key(entry), at) for at, entry in enumerate(entries) if _is_held(entry))
+        self._held = [_Held(entries[at], key, places.get(key, {}), info.get(key, {})) for key, at in keys]
+
+    def reading(self, figures: Sequence[float]) -> Reading:
+        """What the pages say with these figures.
+
+        Raises:
+            ValueError: a figure that has to be a whole number is none.
+        """
+        holdings = tuple([held.holding(figures) for held in self._held])
+        return Reading(holdings, any(figures[at] > 0 for at in self._draining))
+
+
+class _Held:
+    """One version of the repository index, and where its figures are."""
+
+    def __init__(self, entry: IndexEntry, key: _Key, places: Mapping[str, _Places], info: Mapping[str, str]) -> None:
+        self._model, self._version = key
+        self._phase = _PHASES[entry.state]
+        self._reason = entry.reason
+        self._digest = info.get("digest", "")
+        self._provider = info.get("provider", "")
+        self._footprint = places.get(metrics.MODEL_MEMORY, ())
+        self._instances = places.get(metrics.MODEL_INSTANCES, ())
+        self._waiting = places.get(metrics.PENDING, ())
+        self._executing = places.get(metrics.EXECUTING, ())
+        self._busy = places.get(metrics.BUSY_SECONDS, ())
+        self._completed = places.get(metrics.REQUEST_SUCCESS, ()) + places.get(metrics.REQUEST_FAILURE, ())
+        self._refused = places.get(metrics.REFUSED_MEMORY, ())
+
+    def holding(self, figures: Sequence[float]) -> Holding:
+        return Holding(
+            model=self._model,
+            version=self._version,
+            phase=self._phase,
+            reason=self._reason,
+            digest=self._digest,
+            provider=self._provider,
+            footprint_bytes=_whole(figures, self._footprint),
+            instances=_whole(figures, self._instances) or 1,
+            waiting=_whole(figures, self._waiting),
+            executing=_whole(figures, self._executing),
+            busy_seconds=_total(figures, self._busy),
+            completed=_whole(figures, self._completed),
+            refused_bytes=_whole(figures, self._refused),
+        )
+
+
+def _total(figures: Sequence[float], places: _Places) -> float | None:
+    """None: the page has no such figure."""
+    if len(places) == 1:
+        return figures[places[0]]
+    return sum(figures[at] for at in places) if places else None
+
+
+def _whole(figures: Sequence[float], places: _Places) -> int | None:
+    total = _total(figures, places)
+    if total is None:
+        return None
+    if not math.isfinite(total):
+        raise ValueError(f"expected a number of requests or bytes, found {total}")
+    return int(total)
+
+
+def _is_held(entry: IndexEntry) -> bool:
     phase = _PHASES.get(entry.state)
     if phase is None or not entry.version.isdecimal():
-        return None
-    if phase is HoldingPhase.FAILED and entry.reason in _UNLOADED:
-        return None
-    key = (entry.name, int(entry.version))
-    figures = page.by_version.get(key, {})
-    info = page.info.get(key, {})
-    answered = [figures[name] for name in (metrics.REQUEST_SUCCESS, metrics.REQUEST_FAILURE) if name in figures]
-    return Holding(
-        model=entry.name,
-        version=int(entry.version),
-        phase=phase,
-        reason=entry.reason,
-        digest=info.get("digest", ""),
-        provider=info.get("provider", ""),
-        footprint_bytes=_whole(figures.get(metrics.MODEL_MEMORY)),
-        instances=_whole(figures.get(metrics.MODEL_INSTANCES)) or 1,
-        waiting=_whole(figures.get(metrics.PENDING)),
-        executing=_whole(figures.get(metrics.EXECUTING)),
-        busy_seconds=figures.get(metrics.BUSY_SECONDS),
-        completed=int(sum(answered)) if answered else None,
-        refused_bytes=_whole(figures.get(metrics.REFUSED_MEMORY)),
-    )
+        return False
+    return phase is not HoldingPhase.FAILED or entry.reason not in _UNLOADED
 
 
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
+def _key(entry: IndexEntry) -> _Key:
+    return entry.name, int(entry.version)
+
+
+def _read_index(page: bytes) -> tuple[IndexEntry, ...]:
+    try:
+        entries = json.loads(page)
+    except RecursionError:
+        raise ValueError("the repository index is nested beyond all measure") from None
+    if not isinstance(entries, list):
+        raise ValueError(f"expected a list of models, found {type(entries).__name__}")  # noqa: TRY004 - one error for what is read
+    return tuple(IndexEntry.model_validate(entry) for entry in entries)
+
+
+def _samples(page: bytes) -> list[_Sample]:
+    samples: list[_Sample] = _WANTED.findall(b"\n" + page)
+    return samples
 
 
 @lru_cache(maxsize=65536)
-def _labels(text: bytes) -> tuple[_Key | None, Mapping[str, str]]:
-    """The model and version that labels name, and all of them."""
-    named = dict(_LABEL.findall(text.decode()))
-    version = named.get("version", "")
-    return ((named.get("model", ""), int(version)) if version.isdecimal() else None), named
+def _parts(series: bytes) -> tuple[str, _Key | None, Mapping[str, str]]:
+    """The family, the model and version that its labels name, and all labels."""
+    family, _, rest = series.decode().partition("{")
+    labels = dict(_LABEL.findall(rest))
+    version = labels.get("version", "")
+    return family, ((labels.get("model", ""), int(version)) if version.isdecimal() else None), labels

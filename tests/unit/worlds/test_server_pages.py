@@ -3,16 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay_operator.domain.snapshot import Holding, HoldingPhase
-from forebay_operator.worlds.server_pages import (
-    MetricsPage,
-    PageReader,
-    Reading,
-    holdings_of,
-    read_index,
-    read_metrics,
-    structure_of,
-)
-from forebay_schema.repository import IndexEntry
+from forebay_operator.worlds.server_pages import PageReader, Reading, structure_of
 
 PAGE = b"""# HELP nv_inference_pending_request_count Instantaneous number of pending requests
 # TYPE nv_inference_pending_request_count gauge
@@ -30,7 +21,7 @@ forebay_device_memory_total_bytes{kind="simulated",name="simulated"} 1.717986918
 forebay_server_draining 0
 """
 INDEX = b'[{"name": "digits", "version": "2", "state": "READY"}]'
-READY = IndexEntry(name="digits", version="2", state="READY")
+FAILED = b'[{"name": "digits", "version": "3", "state": "UNAVAILABLE", "reason": "needs 8 GiB, 2 GiB are free"}]'
 _indices = st.sampled_from([INDEX, INDEX.replace(b"READY", b"LOADING"), INDEX.replace(b'"2"', b'"3"'), b"[]", b"{}", b"["])
 _lines = st.sampled_from(
     [
@@ -45,7 +36,7 @@ _metrics = st.just(PAGE) | st.lists(_lines, max_size=6).map(b"\n".join)
 
 
 def test_a_ready_version_has_the_figures_of_the_metrics_page() -> None:
-    assert holdings_of([READY], read_metrics(PAGE)) == (
+    assert _read(INDEX, PAGE).holdings == (
         Holding(
             model="digits",
             version=2,
@@ -63,77 +54,69 @@ def test_a_ready_version_has_the_figures_of_the_metrics_page() -> None:
 
 
 def test_figures_that_the_metrics_page_does_not_have_are_unknown_and_not_zero() -> None:
-    (holding,) = holdings_of([READY], MetricsPage())
+    (holding,) = _read(INDEX, b"").holdings
 
     assert (holding.waiting, holding.executing, holding.busy_seconds, holding.completed) == (None, None, None, None)
 
 
 def test_what_failed_to_load_says_why() -> None:
-    failed = IndexEntry(name="digits", version="3", state="UNAVAILABLE", reason="needs 8 GiB, 2 GiB are free")
-
-    (holding,) = holdings_of([failed], MetricsPage())
+    (holding,) = _read(FAILED, b"").holdings
 
     assert (holding.phase, holding.reason) == (HoldingPhase.FAILED, "needs 8 GiB, 2 GiB are free")
 
 
 def test_what_needs_more_than_there_is_says_how_much() -> None:
-    failed = IndexEntry(name="digits", version="3", state="UNAVAILABLE", reason="needs 8 GiB, 2 GiB are free")
-
-    (holding,) = holdings_of([failed], read_metrics(b'forebay_model_refused_memory_bytes{model="digits",version="3"} 8e9'))
+    (holding,) = _read(FAILED, b'forebay_model_refused_memory_bytes{model="digits",version="3"} 8e9').holdings
 
     assert holding.refused_bytes == 8_000_000_000
 
 
 def test_what_was_unloaded_is_not_held() -> None:
-    gone = IndexEntry(name="digits", version="1", state="UNAVAILABLE", reason="unloaded")
+    gone = b'[{"name": "digits", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"}, {"name": "other"}]'
 
-    assert holdings_of([gone, IndexEntry(name="other")], MetricsPage()) == ()
+    assert _read(gone, b"").holdings == ()
 
 
 @pytest.mark.parametrize(("said", "draining"), [(b"0", False), (b"1", True)])
 def test_a_server_says_whether_it_drains(said: bytes, draining: bool) -> None:
-    assert read_metrics(PAGE.replace(b"draining 0", b"draining " + said)).draining is draining
+    assert _read(INDEX, PAGE.replace(b"draining 0", b"draining " + said)).draining is draining
 
 
 def test_quotes_commas_and_braces_in_labels_do_not_break_the_line() -> None:
-    page = read_metrics(b'forebay_model_info{model="a",version="1",digest="x\\"},y=",provider="p q"} 1')
+    (holding,) = _read(INDEX, b'forebay_model_info{model="digits",version="2",digest="x\\"},y=",provider="p q"} 1').holdings
 
-    assert page.info["a", 1]["provider"] == "p q"
-
-
-def test_families_that_nobody_asks_for_are_not_looked_at() -> None:
-    assert "nv_inference_request_duration_us" not in read_metrics(PAGE).by_version["digits", 2]
+    assert holding.provider == "p q"
 
 
-def test_an_empty_page_says_nothing() -> None:
-    assert read_metrics(b"") == MetricsPage()
+def test_empty_pages_say_that_nothing_is_held() -> None:
+    assert _read(b"[]", b"") == Reading()
 
 
-def test_an_index_is_a_list_of_versions() -> None:
-    (entry,) = read_index(b'[{"name": "digits", "version": "2", "state": "READY"}]')
-
-    assert (entry.name, entry.version, entry.state, entry.reason) == ("digits", "2", "READY", "")
-
-
-@pytest.mark.parametrize("text", [b"", b"{}", b"null", b"[1]"])
+@pytest.mark.parametrize("text", [b"", b"{}", b"null", b"[1]", b"[" * 100_000])
 def test_what_is_no_index_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's and pydantic's errors are both of it
-        read_index(text)
+        _read(text, PAGE)
+
+
+@pytest.mark.parametrize("figure", [b"many", b"NaN", b"+Inf"])
+def test_a_count_that_is_no_number_is_refused(figure: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - float's and ours are both of it
+        _read(INDEX, PAGE.replace(b"} 7", b"} " + figure))
 
 
 def test_figures_alone_do_not_change_the_structure_of_what_is_held() -> None:
-    idle, busy = (holdings_of([READY], read_metrics(page)) for page in (PAGE.replace(b"} 7", b"} 0"), PAGE))
-    loading = holdings_of([READY.model_copy(update={"state": "LOADING"})], read_metrics(PAGE))
+    idle, busy = (_read(INDEX, page).holdings for page in (PAGE.replace(b"} 7", b"} 0"), PAGE))
+    loading = _read(INDEX.replace(b"READY", b"LOADING"), PAGE).holdings
 
     assert structure_of(idle) == structure_of(busy)
     assert structure_of(loading) != structure_of(busy)
 
 
 @given(st.lists(st.tuples(_indices, _metrics), max_size=8))
-def test_a_reader_says_of_any_pages_what_they_say_by_themselves(pages: list[tuple[bytes, bytes]]) -> None:
+def test_a_reader_says_of_any_pages_what_one_says_that_read_nothing_before(pages: list[tuple[bytes, bytes]]) -> None:
     reader = PageReader()
     for index, metrics in pages:
-        assert _read_again(reader, index, metrics) == _read_anew(index, metrics)
+        assert _reading_or_none(reader, index, metrics) == _reading_or_none(PageReader(), index, metrics)
 
 
 def test_what_nobody_asks_for_is_no_other_reading() -> None:
@@ -144,17 +127,12 @@ def test_what_nobody_asks_for_is_no_other_reading() -> None:
     assert reader.read(INDEX, PAGE.replace(b"} 40", b"} 41")) is not first
 
 
-def _read_again(reader: PageReader, index: bytes, metrics: bytes) -> Reading | None:
+def _read(index: bytes, metrics: bytes) -> Reading:
+    return PageReader().read(index, metrics)
+
+
+def _reading_or_none(reader: PageReader, index: bytes, metrics: bytes) -> Reading | None:
     try:
         return reader.read(index, metrics)
-    except ValueError:
-        return None
-
-
-def _read_anew(index: bytes, metrics: bytes) -> Reading | None:
-    """As pages are read that are read once."""
-    try:
-        page = read_metrics(metrics)
-        return Reading(holdings_of(read_index(index), page), page.draining)
     except ValueError:
         return None

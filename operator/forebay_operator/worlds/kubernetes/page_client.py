@@ -7,13 +7,15 @@ from typing import Final
 _OK: Final = 200
 _MOST_PAGE: Final = 16 << 20
 _ANSWER_S: Final = 5.0
+_RECEIVED: Final = memoryview(bytearray(64 << 10))
+"""Where all connections receive: what came is taken out before the next one receives."""
 
 
 class PageError(ValueError):
     """What came is no answer that can be used."""
 
 
-class PageConnection(asyncio.Protocol):
+class PageConnection(asyncio.BufferedProtocol):
     """One connection, one page. `received` gets each body; `lost` is called once, when the connection ends."""
 
     def __init__(self, request: bytes, received: Callable[[bytes], None], lost: Callable[[], None]) -> None:
@@ -43,7 +45,13 @@ class PageConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        return _RECEIVED
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._take(bytes(_RECEIVED[:nbytes]))
+
+    def _take(self, data: bytes) -> None:
         self._buffer = self._buffer + data if self._buffer else data
         try:
             while (answer := cut(self._buffer)) is not None:

@@ -18,7 +18,7 @@ from forebay_operator.worlds.local.processes import Process
 from forebay_operator.worlds.local.state import read_json
 from forebay_operator.worlds.local.surroundings import Surroundings
 from forebay_operator.worlds.orders import Contact, Orders
-from forebay_operator.worlds.server_pages import LOST_AFTER_S, holdings_of, read_index, read_metrics, structure_of
+from forebay_operator.worlds.server_pages import LOST_AFTER_S, PageReader, structure_of
 from forebay_schema.headers import REPOSITORY_TOKEN
 
 HOST: Final = "127.0.0.1"
@@ -57,6 +57,7 @@ class LocalServer:
         self._http = http
         self._ports: Mapping[str, int] = {}
         self._heard_at = self.started_at
+        self._reader = PageReader()
         self._structure = structure_of(())
         self._draining: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
@@ -126,14 +127,12 @@ class LocalServer:
 
     async def _read_pages(self) -> None:
         try:
-            index = read_index(await self._index())
-            page = read_metrics(await self._metrics())
+            reading = self._reader.read(await self._index(), await self._metrics())
         except (TimeoutError, aiohttp.ClientError, ValueError):
             return
         self._heard_at = self._around.clock.now()
-        holdings = holdings_of(index, page)
-        self._orders.pages_show(holdings)
-        before, self._structure = self._structure, structure_of(holdings)
+        self._orders.pages_show(reading.holdings)
+        before, self._structure = self._structure, structure_of(reading.holdings)
         if self.phase in (ServerPhase.STARTING, ServerPhase.LOST):
             self.phase, self.message = ServerPhase.READY, ""
             self.ready_at = self.ready_at or self._heard_at
