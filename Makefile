@@ -13,6 +13,8 @@ IMAGE_PREFIX ?= forebay
 KIND_IMAGES := operator gateway runtime convert-sklearn
 SETS := operator gateway runtime runtime-gpu convert convert-sklearn local
 
+# Where Python is told to keep no bytecode, each of the hundreds of processes of a test run would compile anew what it imports.
+export PYTHONDONTWRITEBYTECODE :=
 SEALED := google joblib ml_dtypes numpy onnx onnxruntime scipy skl2onnx sklearn skops
 
 .DEFAULT_GOAL := help
@@ -39,6 +41,7 @@ $(MADE):
 
 $(INSTALLED): $(MADE)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q operator runtime
 	@rm -f $(VENV)/.installed-* && touch $@
 
 demo: venv ## From nothing to a served model and a traffic peak, in about a minute
