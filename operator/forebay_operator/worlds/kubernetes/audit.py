@@ -56,7 +56,7 @@ class Audit:
         """Why the last audit did not succeed."""
 
     def soon(self) -> None:
-        """Audit now, and trust nothing before."""
+        """Audit now, and trust nothing before: an audit that goes on is given up."""
         self.synced.clear()
         self._soon.set()
 
@@ -72,8 +72,12 @@ class Audit:
                 continue
 
     async def _once(self) -> None:
+        missed = 0
         try:
-            missed = [await self._audit(kind) for kind in WATCHED]
+            for kind in WATCHED:
+                missed += await self._audit(kind)
+                if self._soon.is_set():
+                    return
         except BackwardsError as error:
             _log.warning("history went backwards; everything is read again", detail=str(error))
             self._forget()
@@ -81,7 +85,7 @@ class Audit:
             self._fail(error)
         else:
             self.problem = ""
-            self._conclude(sum(missed))
+            self._conclude(missed)
 
     def _forget(self) -> None:
         self.synced.clear()
@@ -134,15 +138,12 @@ class Audit:
     async def _still_missed(self, kind: Kind, listed: dict[Key, tuple[str, int]]) -> int:
         """How much of a listing the watch does not bring within a while: events are always a little late, and thousands of
         them come for a long time at the start. Listing them again would only be in their way."""
-        missed, pauses = self._missed(kind, listed), 0
-        while missed and pauses < _PAUSES:
+        missed, pauses = self._store.missed(kind, listed), 0
+        while missed and pauses < _PAUSES and not self._soon.is_set():
             await asyncio.sleep(_PAUSE_S)
-            before, missed = missed, self._missed(kind, listed)
-            pauses = 0 if missed < before else pauses + 1
-        return missed
-
-    def _missed(self, kind: Kind, listed: dict[Key, tuple[str, int]]) -> int:
-        return len(self._store.missed(kind, listed))
+            before, missed = missed, self._store.missed(kind, {key: listed[key] for key in missed})
+            pauses = 0 if len(missed) < len(before) else pauses + 1
+        return len(missed)
 
     async def _list(self, kind: Kind, namespace: str) -> tuple[int, dict[Key, tuple[str, int]]]:
         """The version of a listing and its objects' uids and versions, page by page."""
