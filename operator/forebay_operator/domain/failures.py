@@ -1,10 +1,10 @@
 """Loads that failed: where, how often, what they were found to need, and when they are tried again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from forebay_operator.domain.fleet import Fleet, Replica, ReplicaKey, ReplicaStage, VersionKey
-from forebay_operator.domain.snapshot import Holding
+from forebay_operator.domain.snapshot import Holding, Pool
 from forebay_schema.addresses import ModelAddress
 
 _FIRST_PAUSE_S = 10.0
@@ -26,6 +26,8 @@ class LoadFailure:
     address: ModelAddress
     server: str
     """Where the last one was."""
+    pool: Pool
+    """That server's."""
     refused_bytes: int = 0
     """The most device memory that it was found to need where it was refused; 0: it was not measured."""
 
@@ -101,14 +103,18 @@ class VersionFailures:
         """The servers that are not asked now."""
         return frozenset(server for server, failure in self.here.items() if now < failure.again_at)
 
-    def may_open(self, now: float) -> bool:
-        """Whether a new server may be started for it: a second one at once, others ever more rarely."""
-        if len(self.here) >= _MOST_SERVERS:
+    def may_open(self, now: float, pools: Collection[Pool]) -> bool:
+        """Whether a new server of these pools may be started for it: a second one at once, others ever more rarely.
+
+        It is tried again on servers of theirs where it failed, and on no other: those do not stand in the way of a new one.
+        """
+        here = [failure for failure in self.here.values() if failure.pool in pools]
+        if len(here) >= _MOST_SERVERS:
             return False
-        if len(self.all) < _MOST_SERVERS:
-            # What failed on servers that are gone failed on one at least.
-            return self.gone is None or now >= self.gone.again_at
-        first, *others = self.all
+        if self.gone is None:
+            return True
+        # What failed on servers that are gone failed on one at least.
+        first, *others = (self.gone, *here)
         together = first
         for other in others:
             together = together.plus(other)
@@ -133,7 +139,9 @@ def note(
     `is_first_look`: nothing is remembered, so that how often a load failed before is not known; then pauses start anew.
     `is_same`: whether the model of an address is there, and is the one that it was.
     """
-    noted = {key: failure for key, failure in failures.here.items() if key.server in fleet.servers}
+    noted = {
+        key: failure for key, failure in failures.here.items() if key.server in fleet.servers and is_same(failure.address)
+    }
     ready: set[VersionKey] = set()
     for _, replicas in fleet.by_server.values():
         for replica in replicas:
@@ -166,6 +174,7 @@ def _note_failed(
         reason=holding.reason,
         address=replica.address,
         server=replica.server.name,
+        pool=replica.server.pool,
         refused_bytes=max(holding.refused_bytes or 0, known.refused_bytes if known else 0),
     )
 

@@ -208,3 +208,49 @@ def test_a_load_that_failed_and_is_tried_again_sooner_may_take_the_device_of_an_
     faults = (LoadsFail(at=2.0, pick=0.0, count=2), ControllerRestarts(at=at, away_s=1.0, forgets_conversions=False))
     simulation, _ = course_of(a_story(*edits, faults=faults, servers=2))
     assert len(simulation.world.fleet.ready()) == 2
+
+
+def test_loads_that_failed_on_shared_servers_do_not_keep_a_model_from_a_server_of_its_own() -> None:
+    """It was to be tried again on those first, which are not for it any more."""
+    edits = (
+        applied(a_spec(OTHER_SOURCE, replicas=2), address=LETTERS),
+        applied(a_spec(), at=20.0),
+        applied(a_spec(placement=Placement(exclusive=True)), at=32.0),
+    )
+    simulation, course = course_of(a_story(*edits, servers=3, other=BIG, faults=(LoadsFail(at=20.5, pick=0.0, count=2),)))
+    assert course.actions["LoadReplica"] == 5
+    assert sorted(server.pool.exclusive or "" for server in simulation.world.fleet.ready()) == ["", "", DIGITS.name]
+
+
+def test_a_model_made_anew_is_not_kept_waiting_by_what_failed_of_its_namesake() -> None:
+    edits = (
+        applied(a_spec(OTHER_SOURCE, replicas=2), address=LETTERS),
+        applied(a_spec(), at=20.0),
+        Delete(at=40.0, address=DIGITS),
+        applied(a_spec(), at=42.0),
+    )
+    faults = (LoadsFail(at=20.5, pick=0.0, count=4),)
+    _, course = course_of(a_story(*edits, other=BIG, faults=faults, loads=(asked(Recorded((0.0,)), at=44.0),)))
+    assert max(course.waited) < 8.0
+
+
+def test_a_revision_that_truly_takes_more_than_a_device_has_need_not_serve_when_the_next_one_cannot_be_converted() -> None:
+    """A rule of the simulation went by the estimate alone."""
+    too_big = replace(SMALL, estimate_bytes=DEVICE.memory_bytes - GIB, footprint_bytes=DEVICE.memory_bytes + GIB)
+    edits = (applied(a_spec()), applied(a_spec("file:///models/missing.onnx"), at=30.0))
+    simulation, _ = course_of(a_story(*edits, behaviour=too_big))
+    assert simulation.world.deployments[DIGITS].status is not None
+
+
+@pytest.mark.parametrize("at", [20.5, 21.2, 21.8, 22.5])
+def test_servers_on_which_no_load_ever_showed_may_end_for_another_model_after_memory_was_lost(at: float) -> None:
+    """A rule of the simulation took them for servers that are in use: only memory knew that a load was called back."""
+    alone = replace(to_zero(uri=OTHER_SOURCE), placement=Placement(exclusive=True))
+    edits = (applied(a_spec(replicas=2)), applied(alone, address=LETTERS), applied(a_spec(replicas=0), at=20.3))
+    faults = (
+        ActionsLost(at=6.5, seconds=40.0, share=1.0),
+        ControllerRestarts(at=at, away_s=0.0, forgets_conversions=False),
+    )
+    loads = (asked(Even(1.0), at=15.0, until=60.0, address=LETTERS),)
+    _, course = course_of(a_story(*edits, faults=faults, loads=loads))
+    assert answered(course) == 45

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain_builders import DIGITS, GIB, NOW, a_holding, a_server
+from domain_builders import DIGITS, GIB, NOW, POOL, a_holding, a_server
 from forebay_operator.domain import failures
 from forebay_operator.domain.failures import Failures, LoadFailure, ModelFailures, VersionFailures
 from forebay_operator.domain.fleet import ReplicaKey, muster
@@ -18,7 +18,7 @@ def failed(at: float | None = NOW, refused_bytes: int | None = None) -> Server:
 
 
 def a_failure(count: int = 1, at: float = NOW, reason: str = "needs more", server: str = "s-1", **fields: int) -> LoadFailure:
-    return LoadFailure(count, at, reason, DIGITS, server, **fields)
+    return LoadFailure(count, at, reason, DIGITS, server, POOL, **fields)
 
 
 @pytest.mark.parametrize(("attempts", "pause"), [(1, 10), (2, 20), (3, 40), (5, 160), (6, 300), (50, 300)])
@@ -100,4 +100,14 @@ def test_a_second_server_is_started_at_once_and_others_ever_more_rarely(
     here: int, gone: int, after_s: float, expected: bool
 ) -> None:
     found = VersionFailures({f"s-{n}": a_failure() for n in range(here)}, a_failure(gone) if gone else None)
-    assert found.may_open(NOW + after_s) is expected
+    assert found.may_open(NOW + after_s, [POOL]) is expected
+
+
+def test_failures_on_servers_that_a_model_has_left_do_not_keep_it_from_new_ones() -> None:
+    found = VersionFailures({f"s-{n}": a_failure() for n in range(2)})
+    assert found.may_open(NOW, [replace(POOL, exclusive="digits")])
+
+
+def test_what_failed_of_a_model_is_forgotten_with_it() -> None:
+    before = Failures({KEY: a_failure()})
+    assert not failures.note(before, muster([a_server()], {}), NOW, is_same=lambda _: False)

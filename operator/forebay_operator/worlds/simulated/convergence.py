@@ -136,7 +136,7 @@ def _flaws(world: SimulatedWorld, moment: Moment, deployment: Deployment) -> Ite
         if list(moment.holdings_of(address)):
             yield f"{address} is stopped, and servers hold it"
     elif refused(world, deployment):
-        yield from _fallback_flaws(moment, deployment, ready)
+        yield from _fallback_flaws(world, moment, deployment, ready)
     else:
         yield from _replica_flaws(world, moment, deployment, ready)
 
@@ -150,14 +150,18 @@ def refused(world: SimulatedWorld, deployment: Deployment) -> bool:
     return conversion is not None and conversion.failure is not None and not conversion.failure.retryable
 
 
-def _fallback_flaws(moment: Moment, deployment: Deployment, ready: list[tuple[Server, Holding]]) -> Iterator[str]:
-    """With a newest revision that cannot be converted, the one before serves, if there is one and it has room."""
+def _fallback_flaws(
+    world: SimulatedWorld, moment: Moment, deployment: Deployment, ready: list[tuple[Server, Holding]]
+) -> Iterator[str]:
+    """With a newest revision that cannot be converted, the one before serves, if there is one and it truly has room."""
     records = [record for record in moment.records_of(deployment) if record.artifact is not None]
     if not records or ready or not moment.wanted(deployment):
         return
     newest = max(records, key=lambda record: record.number)
     digest = newest.artifact.digest if newest.artifact else ""
-    room = moment.place_for(deployment, moment.footprint(deployment.address, newest.number, digest))
+    behaviour = world.store.behaviours.get(digest)
+    needed = max(moment.footprint(deployment.address, newest.number, digest), behaviour.footprint_bytes if behaviour else 0)
+    room = moment.place_for(deployment, needed)
     if room:
         yield f"{deployment.address}: revision {newest.number} could serve and does not: {room}"
 

@@ -289,13 +289,23 @@ def _said_before(moment: Moment, address: ModelAddress, version: int, loads: int
 def _shrunk_by_lost_memory(moment: Moment) -> Iterator[str]:
     kept = moment.actions_with_memory or ()
     for resize in moment.resizes:
-        usable = [server for server in resize.victims if moment.servers[server].phase is ServerPhase.READY]
+        usable = [
+            server
+            for server in resize.victims
+            if moment.servers[server].phase is ServerPhase.READY and not _is_left_by_what_never_showed(moment, server)
+        ]
         if _is_tried_again_on(moment, resize.pool):
             # A load that failed may be tried again sooner, on the device of a server that holds nothing.
             usable = [server for server in usable if moment.servers[server].holdings]
         kept_victims = [other.victims for other in kept if isinstance(other, ResizePool) and other.pool == resize.pool]
         if any(victim not in victims for victim in usable for victims in kept_victims or [()]):
             yield f"{usable} of pool {resize.pool.namespace}/{resize.pool.device.name} end because memory was lost"
+
+
+def _is_left_by_what_never_showed(moment: Moment, name: str) -> bool:
+    """Whether a server holds nothing, and only memory knows of a load that may have come there and is called back."""
+    recalled = {action.server for action in moment.actions_with_memory or () if isinstance(action, UnloadReplica)}
+    return name in recalled and not moment.servers[name].holdings
 
 
 def _is_tried_again_on(moment: Moment, pool: Pool) -> bool:
