@@ -177,6 +177,7 @@ class Shelf:
     def clear(
         self,
         pools: Collection[Pool],
+        model: ModelVersion,
         need: int,
         refused: Collection[str],
         *,
@@ -193,7 +194,7 @@ class Shelf:
         options = [
             (sum(map(footprint, leaving)), name)
             for name, leaving in by_server.items()
-            if self._frees(name, leaving, pools=pools, need=need, refused=refused, footprint=footprint)
+            if self._frees(name, leaving, pools=pools, model=model, need=need, refused=refused, footprint=footprint)
         ]
         if not options:
             return None
@@ -209,6 +210,7 @@ class Shelf:
         leaving: list[Replica],
         *,
         pools: Collection[Pool],
+        model: ModelVersion,
         need: int,
         refused: Collection[str],
         footprint: Callable[[Replica], int],
@@ -216,7 +218,7 @@ class Shelf:
         each = self._by_name[name]
         freed = each.soon + sum(map(footprint, leaving))
         if each.pool in pools:
-            return name not in refused and freed >= need
+            return name not in refused and not each.has(model) and freed >= need
         # Of no use itself: but empty, it gives its device to a pool that is.
         device = each.pool.device
         is_last = freed >= device.memory_bytes

@@ -241,6 +241,7 @@ class _Draft:
             return False
         found = shelf.clear(
             self.claim.pools,
+            (self.claim.address.name, self.claim.version),
             self.claim.need_bytes,
             self.claim.refused,
             swappable=self.claim.swappable,

@@ -254,3 +254,17 @@ def test_servers_on_which_no_load_ever_showed_may_end_for_another_model_after_me
     loads = (asked(Even(1.0), at=15.0, until=60.0, address=LETTERS),)
     _, course = course_of(a_story(*edits, faults=faults, loads=loads))
     assert answered(course) == 45
+
+
+@pytest.mark.parametrize("second", [21.0, 25.0])
+def test_an_older_replica_does_not_go_for_one_that_its_server_holds_already(second: float) -> None:
+    """Its server was cleared for nothing, and the other model's new server was ended for it, over and over."""
+    edits = (
+        applied(a_spec(replicas=2, placement=Placement(device="cpu"))),
+        applied(a_spec(replicas=2), at=20.0),
+        applied(a_spec(placement=Placement(exclusive=True)), at=20.2, address=LETTERS),
+        applied(a_spec(OTHER_SOURCE, replicas=2), at=second),
+    )
+    capacity = (Capacity(device=DEVICE, servers=2), Capacity(device=DeviceClass("cpu", "cpu", 16 * GIB), servers=1))
+    simulation, _ = course_of(replace(a_story(*edits), capacity=capacity))
+    assert LETTERS.name in {server.pool.exclusive for server in simulation.world.fleet.ready()}
