@@ -140,7 +140,7 @@ def _arrivals(before: LoadMemory | None, signals: Signals, busy: Mapping[Replica
         return LoadMemory(at=now, arrivals=gateway.arrivals, arrivals_per_s=None, busy=busy)
     since = max(before.at, signals.counted_since or before.at)
     if now - since < _RATES_EVERY_S:
-        return LoadMemory(at=before.at, arrivals=before.arrivals, arrivals_per_s=before.arrivals_per_s, busy=busy)
+        return LoadMemory(at=since, arrivals=before.arrivals, arrivals_per_s=before.arrivals_per_s, busy=busy)
     grown = gateway.arrivals - before.arrivals
     came = grown if grown >= 0 else gateway.arrivals
     return LoadMemory(at=now, arrivals=gateway.arrivals, arrivals_per_s=came / (now - since), busy=busy)

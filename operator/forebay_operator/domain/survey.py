@@ -133,6 +133,9 @@ class Survey:
             hold_seconds=self._snapshot.settings.hold_seconds,
             skipped_until=skipped_until,
         )
+        if wish.at != now:
+            # The decision before stands: what came since is counted with what comes until the next one.
+            load = before.load or load
         # Arrivals that are not counted yet must be looked at again.
         return (wish if load.at == now else replace(wish, same_until=now)), load
 

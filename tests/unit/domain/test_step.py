@@ -598,6 +598,25 @@ def test_a_model_sleeps_until_a_request_is_held_and_goes_back_to_sleep() -> None
     assert [(each.from_replicas, each.to_replicas) for each in world.status().scaling.decisions] == [(0, 1), (1, 0)]  # type: ignore[union-attr]  # scaling is always said
 
 
+def test_requests_that_come_shortly_before_a_step_outside_the_second_keep_a_model_from_sleeping() -> None:
+    """They were counted while the decision of a second still stood, and were no news at the next one."""
+    world = a_settled_world(a_spec(autoscaling=Autoscaling(max_replicas=2, idle_timeout_s=60.0)))
+    world.demand(held=1, arrivals=1)
+    for _ in range(4):
+        world.step()
+    world.demand(held=0)
+    for _ in range(50):
+        world.step()
+    world.step(0.75)
+    world.demand(arrivals=11)
+    for seconds in (0.25, *[1.0] * 50):
+        world.step(seconds)
+    assert world.ready() == [1]
+    for _ in range(15):
+        world.step()
+    assert world.ready() == []
+
+
 def test_with_no_replicas_asked_for_nothing_is_said_to_be_ready() -> None:
     world = a_settled_world(a_spec(replicas=0))
     assert world.status().summary == (
