@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ _HEAD_TIMEOUT_S: Final = 5.0
 _WRITE_TIMEOUT_S: Final = 30.0
 """A reader that takes nothing for so long is given up."""
 _MOST_CLIENTS: Final = 256
+_MOST_OF_ADDRESS: Final = 16
+"""Whoever reaches the pages may ask for them: one that wants streams without end must not keep probes and controllers out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Control:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._clients = set[asyncio.Task[None]]()
+        self._clients = dict[asyncio.Task[None], str]()
+        """With their addresses, the oldest first; those of this machine's socket have none."""
 
     @asynccontextmanager
     async def serving(self, socket: Path, address: tuple[str, int] | None) -> AsyncGenerator[str]:
@@ -68,12 +72,23 @@ class Control:
 
     # No coroutine: asyncio would await it itself, and log a traceback for each that is cancelled.
     def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._clients) >= _MOST_CLIENTS:
-            writer.close()
-            return
+        peer = writer.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
+        self._make_room(address)
         client = asyncio.create_task(self._attend(reader, writer))
-        self._clients.add(client)
-        client.add_done_callback(self._clients.discard)
+        self._clients[client] = address
+        client.add_done_callback(lambda ended: self._clients.pop(ended, None))
+
+    def _make_room(self, address: str) -> None:
+        """End the oldest client of an address that has too many, or of the one that has most if there are too many in all."""
+        counts = Counter(self._clients.values())
+        if not address or counts[address] < _MOST_OF_ADDRESS:
+            if len(self._clients) < _MOST_CLIENTS:
+                return
+            address = counts.most_common(1)[0][0]
+        oldest = next(client for client, theirs in self._clients.items() if theirs == address)
+        del self._clients[oldest]
+        oldest.cancel()
 
     async def _end(self) -> None:
         for client in self._clients:
