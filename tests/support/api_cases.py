@@ -279,6 +279,15 @@ REFUSED = (
     ),
     *(
         Refused(
+            f"the secret {name}",
+            an_object({"model.source.secretRef": {"name": name}}),
+            "spec.model.source.secretRef.name",
+            "use a Secret that was made for the source",
+        )
+        for name in ("forebay-store", "forebay-store-read", "forebay-repository-token")
+    ),
+    *(
+        Refused(
             f"no format for {uri[:24]}", an_object({"model.source.uri": uri}), "spec.model", "set format to onnx or sklearn"
         )
         for uri in (
@@ -486,6 +495,15 @@ REFUSED = (
             "are set by Forebay",
         )
         for name in ("HOME", "TMPDIR", "ORT_DISABLE_TELEMETRY")
+    ),
+    *(
+        Refused(
+            f"the variable {name}",
+            an_object({**_EXCLUSIVE, "placement.podTemplate.env": [{"name": name, "value": "http://elsewhere"}]}),
+            "spec.placement.podTemplate.env[0].name",
+            "which store, code and certificates servers trust",
+        )
+        for name in ("AWS_ENDPOINT_URL_STS", "aws_region", "LD_PRELOAD", "PYTHONPATH", "https_proxy", "REQUESTS_CA_BUNDLE")
     ),
     *(
         Refused(

@@ -1,5 +1,6 @@
 """What a ModelDeployment may say of the server pods of an exclusive model."""
 
+import re
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -18,6 +19,8 @@ from forebay_operator.api.rules import Rule
 
 _INT32: Final = 2**31 - 1
 _OWN_VARIABLES: Final = ("HOME", "TMPDIR", "ORT_DISABLE_TELEMETRY")
+_ADMINISTRATORS_VARIABLES: Final = "(?i)^((AWS_|LD_|PYTHON|SSL_|OPENSSL_|GCONV_).*|.*_(PROXY|CA_BUNDLE))$"
+"""Which store is opened and with what, whom a server trusts, and what code it loads: not for who only asks for a model."""
 _OWN_LABELS: Final = (
     *(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by")),
     *(f"forebay.dev/{name}" for name in ("pool", "template", "model")),
@@ -78,8 +81,15 @@ class EnvironmentVariable(ApiModel):
             f"{', '.join(_OWN_VARIABLES)} are set by Forebay: remove it",
             lambda name: name not in _OWN_VARIABLES,
         ),
+        Rule[str](
+            f"!self.matches('{_ADMINISTRATORS_VARIABLES}')",
+            "names that begin with AWS_, LD_, PYTHON, SSL_, OPENSSL_ or GCONV_, or end with _PROXY or _CA_BUNDLE, decide which"
+            " store, code and certificates servers trust: remove it, or have it set for all servers",
+            lambda name: re.match(_ADMINISTRATORS_VARIABLES, name) is None,
+        ),
     ]
-    """Name of the variable; not one that begins with FOREBAY_, nor HOME, TMPDIR or ORT_DISABLE_TELEMETRY."""
+    """Name of the variable; not one that begins with FOREBAY_, nor HOME, TMPDIR or ORT_DISABLE_TELEMETRY, nor one that decides
+    which store, code and certificates a server trusts (such as AWS_…, LD_…, PYTHON…, …_PROXY)."""
     value: Annotated[str, Field(max_length=4096)] = ""
     """Its value."""
 

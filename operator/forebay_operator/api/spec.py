@@ -28,6 +28,8 @@ MAX_REPLICAS: Final = 1000
 MAX_BATCH: Final = 65536
 _INT32: Final = 2**31 - 1
 
+OWN_SECRETS: Final = ("forebay-store", "forebay-store-read", "forebay-repository-token")
+"""What Forebay keeps in a model's namespace: with the store's credentials a source could be any model's artifact."""
 _ENDINGS: Final[dict[Format, str]] = {"onnx": "[.]onnx", "sklearn": "[.](joblib|pkl|pickle|skops)"}
 _TAIL: Final = "([?#].*)?$"
 _PORTABLE_URI: Final = "^(s3|https?)://"
@@ -43,8 +45,15 @@ def format_of(uri: str) -> Format | None:
 class SecretRef(ApiModel):
     """A Secret in the namespace of the ModelDeployment."""
 
-    name: ObjectName
-    """Name of the Secret."""
+    name: Annotated[
+        ObjectName,
+        Rule[str](
+            f"!(self in [{', '.join(repr(name) for name in OWN_SECRETS)}])",
+            f"{', '.join(OWN_SECRETS)} are Forebay's own: use a Secret that was made for the source",
+            lambda name: name not in OWN_SECRETS,
+        ),
+    ]
+    """Name of the Secret; not one of Forebay's own."""
 
 
 class ModelSource(ApiModel):

@@ -3,6 +3,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forebay_operator.api.spec import OWN_SECRETS
 from forebay_operator.domain.snapshot import ConversionId, DeviceClass, Pool
 from forebay_operator.manifests import names
 
@@ -49,3 +50,7 @@ def test_the_job_of_an_attempt_has_room_for_the_names_of_its_pods() -> None:
 def test_the_same_news_has_the_same_name() -> None:
     assert names.event("uid", "Scaled", "0 to 1") == names.event("uid", "Scaled", "0 to 1")
     assert names.event("uid", "Scaled", "0 to 1") != names.event("uid", "Scaled", "1 to 0")
+
+
+def test_no_source_may_be_opened_with_a_secret_of_our_own() -> None:
+    assert set(OWN_SECRETS) == {names.STORE_SECRET, names.STORE_READING_SECRET, names.TOKEN_SECRET}
