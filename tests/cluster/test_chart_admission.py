@@ -70,6 +70,7 @@ def _wait_until_all_are_in_force(thief: Api) -> None:
         lambda: _merge(thief, "Service", "bank", {"metadata": {"labels": OURS}}),
         lambda: _make(thief, _changed("Deployment", hostNetwork=True)),
         lambda: _make(thief, _token_of("default")),
+        lambda: _make(thief, _service(type="ClusterIP", externalName=None)),
     ):
         eventually(refused, "a policy is not in force", SECONDS)
 
@@ -106,6 +107,13 @@ def _changed(kind: str, **spec: object) -> Json:
     """One of those, with one harmless container and something else in the spec of its pods."""
     made = copy.deepcopy(next(each for each in _own() if each["kind"] == kind))
     made["spec"]["template"]["spec"] |= {"containers": [HARMLESS], "initContainers": [], "volumes": [], **spec}
+    return made
+
+
+def _service(**spec: object) -> Json:
+    """A Service that the operator makes, but for something in its spec; without what is None."""
+    made = copy.deepcopy(next(each for each in _own() if each["kind"] == "Service"))
+    made["spec"] = {key: value for key, value in (made["spec"] | spec).items() if value is not None}
     return made
 
 
@@ -193,6 +201,7 @@ def test_pods_without_privileges_are_asked_for(thief: Api) -> None:
         {"containers": [{**HARMLESS, "securityContext": {"allowPrivilegeEscalation": False, "runAsNonRoot": False}}]},
         {"containers": [{**HARMLESS, "ports": [{"containerPort": 80, "hostPort": 80}]}]},
         {"securityContext": {"runAsUser": 0}},
+        {"serviceAccountName": "forebay-store"},
     ],
     ids=str,
 )
@@ -202,6 +211,22 @@ def test_pods_with_privileges_or_a_token_are_not_asked_for(thief: Api, spec: Jso
 
     assert "that Forebay's operator makes" in _make(thief, deployment)
     assert "that Forebay's operator makes" in _begin(thief, job)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"type": "ClusterIP", "externalName": None},
+        {"type": "LoadBalancer", "externalName": None},
+        {"type": "NodePort", "externalName": None},
+        {"externalName": "bank.example.com"},
+        {"externalIPs": ["192.0.2.1"]},
+        {"selector": {"app": "bank"}},
+    ],
+    ids=str,
+)
+def test_services_that_are_no_name_of_the_gateway_are_not_made(thief: Api, spec: Json) -> None:
+    assert "are names of the gateway and nothing else" in _make(thief, _service(**spec))
 
 
 def test_a_secret_that_somebody_else_made_is_left_alone(thief: Api) -> None:
@@ -225,4 +250,4 @@ def test_kubernetes_finds_nothing_odd_in_what_the_policies_ask(control_plane: Co
         return [each.get("status", {}) for each in found if each["metadata"]["name"].endswith(SPACE)]
 
     eventually(lambda: all("typeChecking" in each for each in statuses()), lambda: f"{statuses()}", SECONDS)
-    assert [each["typeChecking"] for each in statuses()] == [{}] * 4
+    assert [each["typeChecking"] for each in statuses()] == [{}] * 5

@@ -36,7 +36,7 @@ def test_a_model_gets_a_service_of_its_name_that_leads_to_the_gateway(here: Site
     (owner,) = service["metadata"]["ownerReferences"]
     assert (owner["name"], owner["uid"], owner["controller"]) == ("scaling", applied["metadata"]["uid"], True)
     assert service["spec"]["type"] == "ExternalName"
-    assert service["spec"]["externalName"] == "forebay-gateway.forebay.svc.cluster.local"
+    assert service["spec"]["externalName"] == "forebay-gateway.forebay-system.svc.cluster.local"
 
 
 def test_a_model_is_converted_placed_loaded_and_answers(here: Site, kubelet: Kubelet) -> None:

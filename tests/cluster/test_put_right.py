@@ -65,7 +65,7 @@ def test_what_others_add_stays(here: Site) -> None:
 def test_an_edited_service_leads_to_the_gateway_again_and_a_deleted_one_is_made_anew(here: Site) -> None:
     path = here.path("services", "scaling")
     _edit(here, path, {"spec": {"externalName": "elsewhere.example.com"}})
-    gateway = "forebay-gateway.forebay.svc.cluster.local"
+    gateway = "forebay-gateway.forebay-system.svc.cluster.local"
     eventually(lambda: here.api.get(path)["spec"]["externalName"] == gateway, "the Service leads elsewhere")
     here.api.delete(path)
     eventually(lambda: here.api.find(path), "the Service is not made anew")

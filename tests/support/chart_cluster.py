@@ -98,7 +98,9 @@ def what(resource: str, group: str) -> str:
 
 def admission_objects(namespace: str) -> Iterator[tuple[str, Json]]:
     """The policies for the operator that runs in this namespace, and their bindings; each with its plural."""
-    made = objects((PLAIN / "forebay.yaml").read_text(encoding="utf-8").replace(NAMESPACE, namespace))
+    account = "system:serviceaccount:{}:"
+    plain = (PLAIN / "forebay.yaml").read_text(encoding="utf-8")
+    made = objects(plain.replace(account.format(NAMESPACE), account.format(namespace)))
     for each in made:
         if each["kind"].startswith("ValidatingAdmissionPolicy"):
             each["metadata"]["name"] += f"-{namespace}"

@@ -23,7 +23,7 @@ def settings(namespace: str, folder: Path, **changes: Any) -> Json:
     made: Json = {
         "schema": "forebay.dev/installation/v1",
         "namespaces": [namespace],
-        "gatewayHost": "forebay-gateway.forebay.svc.cluster.local",
+        "gatewayHost": "forebay-gateway.forebay-system.svc.cluster.local",
         "store": {"uri": str(folder / "store")},
         "servers": {"cpuImage": "forebay/runtime:test", "gpuImage": "forebay/runtime-gpu:test", "drainSeconds": 30},
         "conversions": {"image": "forebay/convert:test"},

@@ -34,7 +34,7 @@ def an_installation(**changes: Any) -> Installation:
             limits={"cpu": "2", "memory": "4Gi", "ephemeral-storage": "12Gi"},
             requests={"cpu": "500m", "memory": "1Gi"},
         ),
-        gateway_host="forebay-gateway.forebay.svc.cluster.local",
+        gateway_host="forebay-gateway.forebay-system.svc.cluster.local",
     )
     return replace(usual, **changes)
 

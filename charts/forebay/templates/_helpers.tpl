@@ -71,6 +71,12 @@ app.kubernetes.io/part-of: forebay
 {{- default (ternary (printf "%s-gateway" (include "forebay.fullname" .)) "default" .Values.gateway.serviceAccount.create) .Values.gateway.serviceAccount.name -}}
 {{- end -}}
 
+{{- /* The accounts of what the operator makes, as CEL writes a list's members. */ -}}
+{{- define "forebay.accountsOfPods" -}}
+{{- $accounts := list "" "default" .Values.servers.serviceAccountName .Values.conversions.serviceAccountName -}}
+{{- range $at, $account := uniq $accounts }}{{ if $at }}, {{ end }}{{ squote $account }}{{ end -}}
+{{- end -}}
+
 {{- define "forebay.gatewayHost" -}}
 {{ include "forebay.fullname" . }}-gateway.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
 {{- end -}}
