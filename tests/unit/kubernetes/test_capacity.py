@@ -29,14 +29,27 @@ def a_node(
     return an_object(NODES, name, metadata={"labels": labels}, **{"spec": {}, "status": status, **content})
 
 
-def _seen(store: Store, declared: DeclaredDevices | None = None) -> dict[DeviceClass, int | None]:
-    return {each.device: each.servers for each in CapacityView(store, declared or DeclaredDevices()).seen()}
+def _seen(
+    store: Store, declared: DeclaredDevices | None = None, node_selector: dict[str, str] | None = None
+) -> dict[DeviceClass, int | None]:
+    view = CapacityView(store, declared or DeclaredDevices(), node_selector or {})
+    return {each.device: each.servers for each in view.seen()}
 
 
 def test_gpus_are_counted_by_the_product_that_their_nodes_are_labelled_with() -> None:
     store = a_store(a_node("a", 2), a_node("b", 1), a_node("c", 4, product="NVIDIA-A100", memory="81920"), a_node("d", 0))
     a100 = DeviceClass("gpu", "NVIDIA-A100", usable_bytes(81920 << 20))
     assert _seen(store) == {L4: 3, a100: 4}
+
+
+def test_nodes_that_servers_may_not_be_on_lend_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Their servers would stay pending for ever, and an autoscaler of nodes would make more of the wrong ones."""
+    other, unknown = a_node("a", 4), a_node("b", 2, product="")
+    mine = a_node("c", 1)
+    mine["metadata"]["labels"]["pool"] = "models"
+
+    assert _seen(a_store(other, unknown, mine), node_selector={"pool": "models"}) == {L4: 1}
+    assert not caplog.records
 
 
 def test_a_node_without_the_labels_lends_nothing() -> None:

@@ -35,9 +35,11 @@ class DeclaredDevices:
 class CapacityView:
     """Reads the nodes again when one of them, or a pod, has changed."""
 
-    def __init__(self, store: Store, declared: DeclaredDevices) -> None:
+    def __init__(self, store: Store, declared: DeclaredDevices, node_selector: Mapping[str, str]) -> None:
+        """`node_selector`: labels of the nodes that servers may be on."""
         self._store = store
         self._declared = declared
+        self._node_selector = node_selector
         self._known: tuple[object, tuple[Capacity, ...]] = (None, ())
         self._unused: frozenset[tuple[str, str]] = frozenset()
 
@@ -49,7 +51,7 @@ class CapacityView:
 
     def _read(self) -> tuple[Capacity, ...]:
         nodes = list(self._store.all(NODES))
-        self._mention_unused(nodes)
+        self._mention_unused(node for node in nodes if self._is_selected(node))
         ours = Counter(
             str((pod.object.get("spec") or {}).get("nodeName", ""))
             for pod in self._store.all(PODS)
@@ -59,11 +61,15 @@ class CapacityView:
         for node in nodes:
             device = device_of(node)
             if device is not None:
-                # A node that takes no new pods keeps those that it has.
-                gpus[device] += _gpus(node) if takes_pods(node) else min(ours[node.name], _gpus(node))
+                # A node that takes no new pods, or none of ours, keeps those that it has.
+                is_open = takes_pods(node) and self._is_selected(node)
+                gpus[device] += _gpus(node) if is_open else min(ours[node.name], _gpus(node))
         found: dict[DeviceClass, int | None] = {**gpus, **self._declared_devices()}
         found |= dict.fromkeys(self._declared.grown)
         return tuple(Capacity(device=device, servers=found[device]) for device in sorted(found))
+
+    def _is_selected(self, node: Seen) -> bool:
+        return self._node_selector.items() <= node.labels.items()
 
     def _declared_devices(self) -> Mapping[DeviceClass, int | None]:
         declared = self._declared

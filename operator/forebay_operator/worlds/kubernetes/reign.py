@@ -94,7 +94,7 @@ class Reign:
             budgets=Budgets(store, self._writer, mandate.installation.servers.max_unavailable, models.owners_of),
             conversions=Conversions(store, self._writer, mandate.installation, models.waiting_for, now),
             gateways=Gateways(self._gateway_pods(), now, changed),
-            capacity=CapacityView(store, mandate.devices),
+            capacity=CapacityView(store, mandate.devices, mandate.installation.servers.node_selector),
             routes=RouteHistory(),
             statuses=Statuses(models, self._writer, self._newsroom.tell),
             addresses=Addresses(store, self._writer, models, mandate.installation.gateway_host),
