@@ -102,6 +102,12 @@ SOUND = {
     "without memory more is placed for what is held": a_moment(
         load_order(), servers=(a_seen_server(),), routes=(HELD,), with_memory=(), held=5
     ),
+    "without memory more is placed for what waits at a replica": a_moment(
+        load_order(server="b"),
+        servers=(a_seen_server("a", replace(a_holding(), waiting=4)), a_seen_server("b")),
+        routes=(a_route(A),),
+        with_memory=(),
+    ),
     "without memory the same is ordered": a_moment(
         load_order(), servers=(a_seen_server(),), routes=(HELD,), with_memory=(load_order(),)
     ),

@@ -261,18 +261,19 @@ def lost_memory_changes_nothing(moment: Moment) -> Iterator[str]:
     with_memory = Counter((order[1], order[2]) for order in kept if order[0] == "load")
     for (address, version), count in loads.items():
         # A load that failed may be tried again sooner: the pause before that is what was lost. What the status says is wanted
-        # may be wanted for longer: since when the model has been idle is lost, too. For what is held, more may be called for:
+        # may be wanted for longer: since when the model has been idle is lost, too. For what waits, more may be called for:
         # how much a replica can do is lost.
-        is_excused = _said_before(moment, address, version, count) or _is_held(moment, address)
+        is_excused = _said_before(moment, address, version, count) or _has_a_queue(moment, address)
         is_new = count > with_memory[address, version] and not is_excused
         if is_new and (address, version) not in moment.failed_before:
             yield f"{address}: {count} replicas of version {version} are ordered because memory was lost"
     yield from _shrunk_by_lost_memory(moment)
 
 
-def _is_held(moment: Moment, address: ModelAddress) -> bool:
+def _has_a_queue(moment: Moment, address: ModelAddress) -> bool:
     demand = (moment.snapshot.demand or {}).get(address)
-    return demand is not None and demand.held > 0
+    is_held = demand is not None and demand.held > 0
+    return is_held or any(holding.waiting for _, holding in moment.holdings_of(address))
 
 
 def _said_before(moment: Moment, address: ModelAddress, version: int, loads: int) -> bool:
