@@ -39,7 +39,7 @@ def test_a_model_is_applied_shown_explained_and_deleted(control_plane: ControlPl
     assert "Ready: 1 of 1" in forebay("get").stdout
     details = forebay("get", "scaling").stdout
     assert f"curl -s http://scaling.{here.namespace}:8000/v2/models/scaling" in details
-    assert "kubectl port-forward --namespace forebay service/forebay-gateway 8000 8001" in details
+    assert "kubectl port-forward --namespace forebay-system service/forebay-gateway 8000 8001" in details
     chain = forebay("explain", "scaling").stdout
     assert [line.split()[0] for line in chain.splitlines() if line[0] != " "] == [
         "Asked",
