@@ -6,7 +6,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -77,7 +77,16 @@ class Control:
         self._make_room(address)
         client = asyncio.create_task(self._attend(reader, writer))
         self._clients[client] = address
-        client.add_done_callback(lambda ended: self._clients.pop(ended, None))
+        client.add_done_callback(lambda ended: self._leave(ended, writer))
+
+    # Not the task's own to do: one that is ended before its turn never runs.
+    def _leave(self, client: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
+        self._clients.pop(client, None)
+        if client.cancelled():
+            # Who takes nothing would keep its connection for ever.
+            writer.transport.abort()
+        else:
+            writer.close()
 
     def _make_room(self, address: str) -> None:
         """End the oldest client of an address that has too many, or of the one that has most if there are too many in all."""
@@ -96,7 +105,7 @@ class Control:
         await asyncio.gather(*self._clients, return_exceptions=True)
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with closing(writer), suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             async with asyncio.timeout(_HEAD_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
             await self._answer(head, writer)

@@ -1,6 +1,8 @@
 """Who may have the gateway's pages when many ask for them."""
 
 import asyncio
+import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -58,3 +60,25 @@ async def test_streams_without_end_keep_neither_probes_nor_a_stream_of_another_a
             assert await ours.read() == b"second\n"
         finally:
             await asking.close()
+
+
+async def test_of_many_that_come_at_once_those_beyond_the_most_are_closed(tmp_path: Path) -> None:
+    """Some are ended before they had a turn."""
+    control = Control(lambda _: _lines(asyncio.Event()))
+    async with control.serving(tmp_path / "socket", ("127.0.0.1", 0)) as address, asyncio.timeout(60):
+        asking, ends = Asking(int(address.rpartition(":")[2])), list[asyncio.Future[None]]()
+        try:
+            readers = await asyncio.gather(*(asking.ask("127.0.0.2", STREAM) for _ in range(100)))
+            ends += [asyncio.ensure_future(_closed(reader)) for reader in readers]
+            for ended in itertools.islice(asyncio.as_completed(ends), 84):
+                await ended
+        finally:
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+            await asking.close()
+
+
+async def _closed(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(ConnectionResetError):
+        await reader.read()
